@@ -1,0 +1,5 @@
+"""`python -m mangum` is the `mangum` command."""
+
+from mangum.cli import main
+
+main()

@@ -1,0 +1,227 @@
+"""The adapter: an ASGI application in, a Lambda handler out."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from mangum.config import DEFAULT_TEXT_MIME_TYPES, Config
+from mangum.exceptions import ConfigurationError, RequestRefused, ResponseError, UnsupportedEvent
+from mangum.handlers import HANDLERS
+from mangum.handlers.base import HTTPHandler
+from mangum.handlers.posted_event import PostedEvent, is_event_path
+from mangum.handlers.sources import Source, source_of
+from mangum.invocation import run_invocation
+from mangum.protocols.http import plain_response
+from mangum.protocols.lifespan import Lifespan
+from mangum.sandbox import Sandbox
+from mangum.types import (
+    ASGI,
+    LambdaContext,
+    LambdaHandler,
+    LifespanMode,
+    LifespanScope,
+    LogLevel,
+    Scope,
+)
+
+__all__ = ["DEFAULT_TEXT_MIME_TYPES", "Mangum"]
+
+logger = logging.getLogger("mangum")
+
+
+class Mangum:
+    """A Lambda handler for an ASGI application.
+
+    Args:
+        app: Any ASGI 3 application.
+        lifespan: "auto" infers whether the application knows the lifespan protocol, and serves it if its startup
+            raises; "on" makes any failure of startup a `LifespanFailure`; "off" never enters it.
+        lifespan_scope: "invocation" starts up and shuts down around each invocation; "process" starts up once, in the
+            first invocation or at `start`, and shuts down on SIGTERM, at `close` and at the interpreter's exit.
+        log_level: The level of the logger `mangum`. With "info" it is left to your logging configuration; Lambda's
+            shows warnings and errors.
+        api_gateway_base_path: A prefix that API Gateway or a Function URL leaves in the path ("/prefix"), to be
+            stripped from it.
+        root_path: Where the application is mounted ("/prefix"), as ASGI has it: `path` begins with it. "auto" takes
+            it from the event: the stage of an API, or the mapping of a custom domain.
+        text_mime_types: Media types ("application/yaml", "text/") that are text, beside `DEFAULT_TEXT_MIME_TYPES`.
+        exclude_headers: Names of response headers that are never sent.
+        custom_handlers: Classes like `mangum.types.LambdaHandler`, asked before the built-in ones.
+        event_path: Where events that are not HTTP requests are POSTed, as JSON ("/events").
+
+    Raises:
+        ConfigurationError: An argument is wrong.
+    """
+
+    def __init__(
+        self,
+        app: ASGI,
+        lifespan: LifespanMode = "auto",
+        *,
+        lifespan_scope: LifespanScope = "invocation",
+        log_level: LogLevel = "info",
+        api_gateway_base_path: str | None = None,
+        root_path: str | None = None,
+        text_mime_types: Iterable[str] | None = None,
+        exclude_headers: Iterable[str] | None = None,
+        custom_handlers: Iterable[type[LambdaHandler]] | None = None,
+        event_path: str | None = None,
+    ) -> None:
+        if not callable(app):
+            raise ConfigurationError(f"`app` must be an ASGI 3 application, a callable, not {app!r}.")
+        self.app = app
+        self.lifespan = lifespan
+        self.config = Config.from_arguments(
+            lifespan=lifespan,
+            lifespan_scope=lifespan_scope,
+            log_level=log_level,
+            api_gateway_base_path=api_gateway_base_path,
+            root_path=root_path,
+            text_mime_types=text_mime_types,
+            exclude_headers=exclude_headers,
+            custom_handlers=custom_handlers,
+            event_path=event_path,
+        )
+        if log_level != "info":
+            logger.setLevel(log_level.upper())
+        has_lifespan = lifespan != "off"
+        self._starts_each_time = has_lifespan and lifespan_scope == "invocation"
+        self._sandbox = Sandbox(app, lifespan, keeps_lifespan=has_lifespan and lifespan_scope == "process")
+        self._finalizer = weakref.finalize(self, self._sandbox.close_at_exit)
+
+    # What Lambda calls
+
+    def __call__(self, event: Any, context: LambdaContext | Any) -> Any:
+        """Answer an event on the warm loop. Calls from several threads are served one at a time.
+
+        Returns:
+            What the event's source understands as a response; for a non-HTTP event the application's JSON value.
+
+        Raises:
+            UnsupportedEvent: no handler serves events of this kind.
+            InvalidEvent: a field of the event is missing or of the wrong type.
+            EventFailed: the application answered a non-HTTP event with a status of 400 or more.
+            LifespanFailure: the application's startup or shutdown failed.
+            LoopError: called inside a running event loop; use `invoke` there. Or after `close`.
+        """
+        return self._sandbox.loop.run(self.invoke(event, context), "`await handler.invoke(event, context)`")
+
+    async def invoke(self, event: Any, context: LambdaContext | Any) -> Any:
+        """Answer an event on the running event loop of asyncio: the same as a call, from asynchronous code."""
+        handler = self.infer(event, context)
+        try:
+            scope = handler.scope
+            body = handler.body
+            if self.config.event_path is not None and isinstance(handler, HTTPHandler):
+                self._refuse_event_path(scope)
+        except RequestRefused as refusal:
+            logger.warning("%s The answer is a %d.", refusal, refusal.status)
+            return handler(plain_response(refusal.status, _PHRASES[refusal.status]))
+        if body:
+            _add_content_length(scope, len(body))
+        lifespan = Lifespan(self.app, self.lifespan) if self._starts_each_time else None
+        response = await run_invocation(self.app, scope, body, self._sandbox, lifespan)
+        if lifespan is not None and lifespan.unsupported and self.lifespan == "auto":
+            self._starts_each_time = False
+        try:
+            return handler(response)
+        except ResponseError as error:
+            logger.error("%s %s: %s", scope["method"], scope["path"], error)
+            return handler(plain_response(500, "Internal Server Error"))
+
+    def infer(self, event: Any, context: LambdaContext | Any) -> LambdaHandler:
+        """The handler for an event.
+
+        Raises:
+            UnsupportedEvent: none serves it.
+        """
+        config = self.config
+        for custom_handler in config.custom_handlers:
+            if custom_handler.infer(event, context, config):  # type: ignore[arg-type] # it has the keys of LambdaConfig
+                return custom_handler(event, context, config)
+        source = source_of(event)
+        handler_class = HANDLERS.get(source)
+        if handler_class is not None:
+            return handler_class(event, context, config)
+        if config.event_path is not None and source.is_posted:
+            return PostedEvent(event, context, config)
+        raise UnsupportedEvent(_unsupported(source, event))
+
+    def _refuse_event_path(self, scope: Scope) -> None:
+        path = scope["path"].removeprefix(scope["root_path"])
+        if is_event_path(path, self.config.event_path or ""):
+            raise RequestRefused("A request from outside came for the path of events, which is AWS's alone.", 404)
+
+    # Its life
+
+    def start(self) -> None:
+        """Make the loop, and with `lifespan_scope="process"` start the application up: for Lambda's init phase.
+
+        Raises:
+            LifespanFailure: startup failed.
+            LoopError: called inside a running event loop; use `astart` there. Or after `close`.
+        """
+        self._sandbox.loop.run(self.astart(), "`await handler.astart()`")
+
+    async def astart(self) -> None:
+        """`start`, on the running event loop."""
+        if self._sandbox.keeps_lifespan:
+            await self._sandbox.state()
+
+    def close(self) -> None:
+        """Shut the application down, and release the loop. Does nothing a second time.
+
+        Raises:
+            LifespanFailure: the application said that its shutdown failed.
+            LoopError: called inside a running event loop; use `aclose` there.
+        """
+        self._sandbox.close()
+        self._finalizer.detach()
+
+    async def aclose(self) -> None:
+        """Shut the application down where `invoke` or `astart` have started it, on the running event loop."""
+        await self._sandbox.aclose()
+
+    def __enter__(self) -> Mangum:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Mangum:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+_PHRASES = {404: "Not Found", 413: "Content Too Large"}
+
+
+def _add_content_length(scope: Scope, length: int) -> None:
+    """REST APIs drop the header, and WSGI applications behind a2wsgi and Django's uploads read no body without it."""
+    headers = scope["headers"]
+    if not any(name == b"content-length" for name, _ in headers):
+        scope["headers"] = [*headers, [b"content-length", b"%d" % length]]
+
+
+def _unsupported(source: Source, event: object) -> str:
+    if source is Source.UNKNOWN and not isinstance(event, dict):
+        return f"The event is a {type(event).__name__}, not an object: no handler serves it."
+    message = f"The adapter was unable to infer a handler for the event, which looks like {source.value}."
+    if source is Source.AUTHORIZER:
+        return f"{message} It asks for a decision over a request and is none itself: give the authorizer a function."
+    if not source.is_posted:
+        return f"{message} It is not served."
+    if source is Source.UNKNOWN:
+        keys = ", ".join(sorted(map(str, event)))[:200] if isinstance(event, dict) else ""
+        message += f" Its fields are: {keys or 'none'}."
+    return f'{message} Mangum(app, event_path="/events") would POST it to the application as JSON.'

@@ -1,0 +1,177 @@
+"""The adapter's configuration: checked once, when the adapter is built, and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from functools import lru_cache
+from typing import Any, get_args
+from urllib.parse import quote
+
+from mangum.exceptions import ConfigurationError
+from mangum.media_types import is_media_range, text_matcher
+from mangum.types import LambdaHandler, LifespanMode, LifespanScope, LogLevel
+
+__all__ = ["AUTO", "DEFAULT_TEXT_MIME_TYPES", "Config"]
+
+DEFAULT_TEXT_MIME_TYPES: list[str] = [
+    "text/",
+    "application/json",
+    "application/javascript",
+    "application/xml",
+    "application/vnd.api+json",
+    "application/vnd.oai.openapi",
+]
+
+AUTO = "auto"
+_CACHED_CONTENT_TYPES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Config(Mapping[str, Any]):
+    """What the adapter's arguments say, in the form that the rest of mangum reads.
+
+    It is also a mapping with the three keys of `mangum.types.LambdaConfig`, which is how custom handlers read it.
+    """
+
+    _: KW_ONLY
+    lifespan: LifespanMode = "auto"
+    lifespan_scope: LifespanScope = "invocation"
+    log_level: LogLevel = "info"
+    base_path: str | None = None  # "/prefix" to strip, without a trailing slash
+    root_path: str | None = None  # "/prefix" where the application is mounted, or AUTO
+    text_mime_types: tuple[str, ...] = tuple(DEFAULT_TEXT_MIME_TYPES)
+    exclude_headers: frozenset[str] = frozenset()  # lower-case
+    custom_handlers: tuple[type[LambdaHandler], ...] = ()
+    event_path: str | None = None
+
+    # Derived, so that no request has to:
+    is_text: Callable[[str], bool] = field(init=False, repr=False)
+    raw_base_path: bytes = field(init=False, repr=False)
+    has_mount: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        matcher = lru_cache(_CACHED_CONTENT_TYPES)(text_matcher(self.text_mime_types))
+        object.__setattr__(self, "is_text", matcher)
+        object.__setattr__(self, "raw_base_path", quote(self.base_path or "").encode())
+        object.__setattr__(self, "has_mount", self.base_path is not None or self.root_path is not None)
+
+    @classmethod
+    def from_arguments(
+        cls,
+        *,
+        lifespan: Any = "auto",
+        lifespan_scope: Any = "invocation",
+        log_level: Any = "info",
+        api_gateway_base_path: Any = None,
+        root_path: Any = None,
+        text_mime_types: Any = None,
+        exclude_headers: Any = None,
+        custom_handlers: Any = None,
+        event_path: Any = None,
+    ) -> Config:
+        """Check the arguments of `Mangum(...)`.
+
+        Raises:
+            ConfigurationError: an argument is wrong. The message says which, and what is allowed.
+        """
+        _choice("lifespan", lifespan, LifespanMode)
+        _choice("lifespan_scope", lifespan_scope, LifespanScope)
+        _choice("log_level", log_level, LogLevel)
+        base_path = _prefix("api_gateway_base_path", api_gateway_base_path)
+        root = AUTO if root_path == AUTO else _prefix("root_path", root_path)
+        if base_path is not None and root is not None:
+            raise ConfigurationError(
+                "`api_gateway_base_path` strips a prefix from the path and `root_path` keeps it: use one of the two."
+            )
+        if event_path is not None and (not isinstance(event_path, str) or not event_path.startswith("/")):
+            raise ConfigurationError(f'`event_path` must be a path like "/events", not {event_path!r}.')
+        return cls(
+            lifespan=lifespan,
+            lifespan_scope=lifespan_scope,
+            log_level=log_level,
+            base_path=base_path,
+            root_path=root,
+            text_mime_types=(*DEFAULT_TEXT_MIME_TYPES, *_media_ranges("text_mime_types", text_mime_types)),
+            exclude_headers=frozenset(name.lower() for name in _strings("exclude_headers", exclude_headers)),
+            custom_handlers=_handlers(custom_handlers),
+            event_path=event_path,
+        )
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Config:
+        """The configuration that a handler built by hand was given, which may be a dict like `LambdaConfig`."""
+        if isinstance(config, Config):
+            return config
+        return cls(
+            base_path=_prefix("api_gateway_base_path", config.get("api_gateway_base_path")),
+            text_mime_types=tuple(config.get("text_mime_types", DEFAULT_TEXT_MIME_TYPES)),
+            exclude_headers=frozenset(config.get("exclude_headers", ())),
+        )
+
+    def __getitem__(self, key: str) -> Any:
+        match key:
+            case "api_gateway_base_path":
+                return self.base_path or "/"
+            case "text_mime_types":
+                return list(self.text_mime_types)
+            case "exclude_headers":
+                return sorted(self.exclude_headers)
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("api_gateway_base_path", "text_mime_types", "exclude_headers"))
+
+    def __len__(self) -> int:
+        return 3
+
+
+def _choice(name: str, value: object, choices: Any) -> None:
+    allowed = get_args(choices)
+    if value not in allowed:
+        error = ConfigurationError(f"Invalid argument supplied for `{name}`. Choices are: {'|'.join(allowed)}")
+        error.add_note(f"It was {value!r}.")
+        raise error
+
+
+def _prefix(name: str, value: object) -> str | None:
+    """A path prefix as "/prefix", or `None` where there is none: for `None`, an empty string and "/"."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ConfigurationError(f'`{name}` must be a path prefix like "/api", not {value!r}.')
+    prefix = value.strip("/")
+    return f"/{prefix}" if prefix else None
+
+
+def _strings(name: str, value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, list | tuple | set | frozenset) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise ConfigurationError(f"`{name}` must be a list of strings, not {value!r}.")
+
+
+def _media_ranges(name: str, value: object) -> tuple[str, ...]:
+    ranges = _strings(name, value)
+    for item in ranges:
+        if not is_media_range(item):
+            raise ConfigurationError(
+                f'`{name}` has {item!r}: each entry must be a media type like "application/yaml", '
+                'or all of a type like "text/".'
+            )
+    return ranges
+
+
+def _handlers(value: object) -> tuple[type[LambdaHandler], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        raise ConfigurationError(f"`custom_handlers` must be a list of classes, not {value!r}.")
+    for item in value:
+        if not callable(item) or not callable(getattr(item, "infer", None)):
+            raise ConfigurationError(
+                f"`custom_handlers` has {item!r}: each entry must be a class with a classmethod "
+                "`infer(event, context, config)`; see `mangum.types.LambdaHandler`."
+            )
+    return tuple(value)

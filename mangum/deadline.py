@@ -1,0 +1,123 @@
+"""Lambda's timeout, seen from inside: what to cancel, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+__all__ = ["Cancellable", "Deadline", "Watchdog"]
+
+# Set apart before Lambda's own timeout: a tenth of what remains, half a second at the most.
+_RESERVE_SHARE = 0.1
+_MOST_RESERVE_S = 0.5
+# Of it, the application's clean-up and then the lifespan's shutdown get two fifths each, the answer the rest.
+_GRACE_SHARE = 0.4
+# Who does not end in that time is cancelled again and again. Between two times it gets to run.
+_INSIST_S = 0.001
+
+
+class Cancellable(Protocol):
+    """What can be cancelled as asyncio cancels a task: once, so that its clean-up can await."""
+
+    def cancel(self) -> object: ...
+
+
+class Deadline:
+    """One invocation's end. When it comes, its target is cancelled once, and after a time of grace for good: wherever
+    it awaits. The target is the invocation's own task, the host, until it is aimed at another."""
+
+    expired = False
+    _host_cancels = 0
+
+    def __init__(self, watchdog: Watchdog, due: float, grace_s: float, host: asyncio.Task[Any] | None) -> None:
+        self.due = due  # of the next step, in the loop's time
+        self._watchdog = watchdog
+        self._grace_s = grace_s
+        self._host = host
+        self._target: Cancellable | None = host
+
+    def aim(self, target: Cancellable) -> None:
+        """Cancel `target` from now on, and no longer the host. After the deadline it gets a time of grace first."""
+        self._target = target
+        if self.expired:
+            self._take_back()
+            self._watchdog.postpone(self, self._grace_s)
+
+    def aim_at_host(self) -> None:
+        """Cancel the host from now on."""
+        self._target = self._host
+
+    def release(self) -> None:
+        """Cancel nothing any more."""
+        self._watchdog.forget(self)
+        if self.expired:
+            self._take_back()
+
+    def step(self) -> None:
+        """Take the step that is due, and set when the next is."""
+        self.due += _INSIST_S if self.expired else self._grace_s
+        self.expired = True
+        if self._target is not None:
+            self._target.cancel()
+            self._host_cancels += self._target is self._host
+
+    def _take_back(self) -> None:
+        """Whoever asks a task to cancel, and then handles it, takes the request back (`asyncio.Task.uncancel`)."""
+        while self._host_cancels and self._host is not None:
+            self._host_cancels -= 1
+            self._host.uncancel()
+
+
+class Watchdog:
+    """The timer for the deadlines of all invocations on one loop.
+
+    It stays armed when an invocation ends, since the next one's deadline lies later as a rule: when it fires and
+    nothing is due, it is set anew. A timer for each invocation would cost a tenth of its time. What a freeze does to
+    the loop's clock cannot delay a deadline, because one before the armed time arms it anew.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._watched: set[Deadline] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = float("inf")
+
+    def watch(self, context: Any) -> Deadline | None:
+        """Watch the invocation of the current task until it is released. `None` where the context does not tell the
+        remaining time (`None` itself, a test's double)."""
+        try:
+            remaining_ms = context.get_remaining_time_in_millis()
+        except AttributeError:
+            return None
+        if not isinstance(remaining_ms, int | float) or remaining_ms <= 0:
+            return None
+        remaining_s = remaining_ms / 1000
+        reserve_s = min(remaining_s * _RESERVE_SHARE, _MOST_RESERVE_S)
+        due = self.loop.time() + remaining_s - reserve_s
+        deadline = Deadline(self, due, reserve_s * _GRACE_SHARE, asyncio.current_task(self.loop))
+        self._watched.add(deadline)
+        if due < self._armed_for:
+            self._arm(due)
+        return deadline
+
+    def postpone(self, deadline: Deadline, seconds: float) -> None:
+        """Take the deadline's next step that much later than now."""
+        deadline.due = self.loop.time() + seconds
+
+    def forget(self, deadline: Deadline) -> None:
+        """The deadline no longer counts."""
+        self._watched.discard(deadline)
+
+    def _arm(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_for = due
+        self._timer = self.loop.call_at(due, self._wake)
+
+    def _wake(self) -> None:
+        now = self.loop.time()
+        for deadline in [deadline for deadline in self._watched if deadline.due <= now]:
+            deadline.step()
+        self._armed_for = float("inf")
+        if self._watched:
+            self._arm(min(deadline.due for deadline in self._watched))

@@ -1,0 +1,73 @@
+"""Application Load Balancer, with or without multi-value headers.
+
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mangum.handlers.base import HTTPHandler
+from mangum.handlers.fields import flag, list_of, optional, table_of, text
+from mangum.handlers.headers import HeaderPairs, encode_headers, listed, one_value_each
+from mangum.handlers.origin import last_forwarded_for, origin_of
+from mangum.handlers.paths import decode_sent_path
+from mangum.handlers.sources import Source
+from mangum.types import Scope
+
+__all__ = ["ALB"]
+
+_TEXT_OR_LIST = table_of(optional(text), list_of(optional(text)))
+
+
+class ALB(HTTPHandler):
+    """A target group of type Lambda. Path and query arrive as they were sent."""
+
+    sources = frozenset({Source.ALB})
+    fields = (
+        ("httpMethod", text),
+        ("path", optional(text)),
+        ("headers", _TEXT_OR_LIST),
+        ("multiValueHeaders", _TEXT_OR_LIST),
+        ("queryStringParameters", _TEXT_OR_LIST),
+        ("multiValueQueryStringParameters", _TEXT_OR_LIST),
+        ("body", optional(text)),
+        ("isBase64Encoded", flag),
+    )
+    response_limit = 1024 * 1024
+    way_out = "An Application Load Balancer takes 1 MB from Lambda: send less at once, or redirect to an object in S3."
+
+    def _scope(self) -> Scope:
+        event = self.event
+        headers = encode_headers(event.get("multiValueHeaders") or event.get("headers"))
+        return self._http_scope(
+            event["httpMethod"],
+            *decode_sent_path(event.get("path") or "/"),
+            _query_string(event.get("multiValueQueryStringParameters") or event.get("queryStringParameters")),
+            headers,
+            last_forwarded_for(headers),
+            None,
+            origin_of(headers, None),
+        )
+
+    def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]:
+        answer: dict[str, Any] = {"statusCode": status, "body": body, "isBase64Encoded": is_base64}
+        # The load balancer reads the field of its own mode only, and shows the mode in the request.
+        if self.event.get("multiValueHeaders") is None:
+            answer["headers"] = one_value_each(pairs)
+        else:
+            answer["multiValueHeaders"] = listed(pairs)
+        return answer
+
+
+def _query_string(parameters: Mapping[str, Any] | None) -> bytes:
+    """The query from keys and values that are still quoted, as the client sent them."""
+    if not parameters:
+        return b""
+    pairs = [
+        f"{key}={value or ''}"
+        for key, values in parameters.items()
+        for value in (values if isinstance(values, list) else [values])
+    ]
+    return "&".join(pairs).encode()

@@ -1,0 +1,76 @@
+"""API Gateway's HTTP front doors: REST APIs, and HTTP APIs with either payload format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mangum.handlers.base import HTTPHandler
+from mangum.handlers.paths import decode_sent_path, is_below, quote_decoded_path
+from mangum.handlers.payload_v1 import PayloadV1
+from mangum.handlers.payload_v2 import PayloadV2
+from mangum.handlers.sources import Source, source_of
+from mangum.types import LambdaContext, LambdaEvent
+
+__all__ = ["APIGateway", "HTTPGateway", "HTTPGatewayV1", "HTTPGatewayV2"]
+
+
+class APIGateway(PayloadV1):
+    """A REST API. The path arrives as it was sent."""
+
+    sources = frozenset({Source.REST_API})
+
+    def _read_path(self, path: str, host: str | None) -> tuple[str, bytes]:
+        return decode_sent_path(path)
+
+
+class _HTTPAPI(HTTPHandler):
+    """What both payload formats of an HTTP API share. The path arrives decoded, and what was sent is lost; only
+    emulators hand it over as it was sent."""
+
+    def _read_decoded_path(self, path: str, host: str | None) -> tuple[str, bytes]:
+        return decode_sent_path(path) if self._comes_from_emulator(host) else quote_decoded_path(path)
+
+    def _mount_from_event(self, path: str, raw_path: bytes) -> tuple[str, bytes, str]:
+        """A named stage is the first segment of the path."""
+        stage = (self.event.get("requestContext") or {}).get("stage")
+        root_path = f"/{stage}"
+        return path, raw_path, root_path if stage and is_below(path, root_path) else ""
+
+
+class HTTPGatewayV1(PayloadV1, _HTTPAPI):
+    """An HTTP API with payload format 1.0."""
+
+    sources = frozenset({Source.HTTP_API_V1})
+
+    def _read_path(self, path: str, host: str | None) -> tuple[str, bytes]:
+        return self._read_decoded_path(path, host)
+
+    def _mount_from_event(self, path: str, raw_path: bytes) -> tuple[str, bytes, str]:
+        mounted = PayloadV1._mount_from_event(self, path, raw_path)
+        return mounted if mounted[2] else _HTTPAPI._mount_from_event(self, path, raw_path)
+
+
+class HTTPGatewayV2(PayloadV2, _HTTPAPI):
+    """An HTTP API with payload format 2.0."""
+
+    sources = frozenset({Source.HTTP_API_V2})
+
+    def _read_path(self, host: str | None) -> tuple[str, bytes]:
+        event = self.event
+        path = event.get("rawPath") or event["requestContext"]["http"].get("path") or "/"
+        return self._read_decoded_path(path, host)
+
+
+class HTTPGateway:
+    """An HTTP API: a `HTTPGatewayV1` or `HTTPGatewayV2`, by the event's payload format."""
+
+    def __new__(  # type: ignore[misc] # the two are what it stands for
+        cls, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]
+    ) -> HTTPGatewayV1 | HTTPGatewayV2:
+        payload = HTTPGatewayV1 if event.get("version") == "1.0" else HTTPGatewayV2
+        return payload(event, context, config)
+
+    @classmethod
+    def infer(cls, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]) -> bool:
+        return source_of(event) in (Source.HTTP_API_V1, Source.HTTP_API_V2)

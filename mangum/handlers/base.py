@@ -1,0 +1,154 @@
+"""What all HTTP handlers share: event in, scope and body out; response in, Lambda's answer out. No I/O."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from mangum.config import AUTO, Config
+from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT, SURELY_SMALL, check_size, decode_body, encode_body
+from mangum.handlers.fields import FieldList, invalid_event
+from mangum.handlers.headers import HeaderPairs, decode_headers
+from mangum.handlers.origin import Origin, server
+from mangum.handlers.paths import place_under, strip_prefix
+from mangum.handlers.sources import Source, source_of
+from mangum.types import Headers, LambdaContext, LambdaEvent, Response, Scope
+
+__all__ = ["HTTPHandler"]
+
+# As in requestContext.protocol; "1.1" where it is absent, since no source passes on what it spoke with the client.
+_HTTP_VERSIONS = {"HTTP/1.0": "1.0", "HTTP/2": "2", "HTTP/2.0": "2"}
+
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "offlineContext_")
+
+_UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+class HTTPHandler(ABC):
+    """A handler for the requests of one front door, as `mangum.types.LambdaHandler` describes it.
+
+    Reading `scope` or `body` of a malformed event raises `InvalidEvent`, which names the field. Calling the handler
+    raises `ResponseTooLarge` or `InvalidResponse` where the source cannot carry the response.
+    """
+
+    sources: ClassVar[frozenset[Source]]
+    fields: ClassVar[FieldList]
+    strips_base_path: ClassVar[bool] = False  # `api_gateway_base_path` is for what speaks API Gateway's formats
+    default_content_type: ClassVar[str] = ""  # what AWS is told where the application says nothing
+    response_limit: ClassVar[int] = LAMBDA_RESPONSE_LIMIT
+    way_out: ClassVar[str] = "Send less at once, or put the content into S3 and redirect to a presigned URL."
+
+    def __init__(self, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]) -> None:
+        self.event = event
+        self.context = context
+        self.config = config if config.__class__ is Config else Config.of(config)
+
+    @classmethod
+    def infer(cls, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]) -> bool:
+        return source_of(event) in cls.sources
+
+    @property
+    def scope(self) -> Scope:
+        """A new ASGI scope for the request.
+
+        Raises:
+            InvalidEvent: a field is missing or of the wrong type.
+            RequestRefused: the event does not hold the whole request.
+        """
+        try:
+            return self._scope()
+        except _UNREADABLE as error:
+            raise invalid_event(source_of(self.event).value, self.event, self.fields, error) from error
+
+    @property
+    def body(self) -> bytes:
+        """The request's body.
+
+        Raises:
+            InvalidEvent: it is no text, or no base64 where the event says so.
+        """
+        try:
+            return self._body()
+        except _UNREADABLE as error:
+            raise invalid_event(source_of(self.event).value, self.event, self.fields, error) from error
+
+    def __call__(self, response: Response) -> dict[str, Any]:
+        config = self.config
+        sent = response["body"]
+        pairs = decode_headers(response["headers"])
+        known = dict(pairs)
+        content_type = known.get("content-type")
+        if content_type is None:
+            content_type = self.default_content_type
+            if content_type:
+                pairs.append(("content-type", content_type))
+        body, is_base64 = encode_body(sent, content_type, known.get("content-encoding"), config.is_text)
+        if config.exclude_headers:
+            pairs = [pair for pair in pairs if pair[0] not in config.exclude_headers]
+        if len(body) > SURELY_SMALL:
+            check_size(sent, body, is_base64, pairs, self.response_limit, self.way_out)
+        return self._answer(response["status"], pairs, body, is_base64)
+
+    @abstractmethod
+    def _scope(self) -> Scope: ...
+
+    @abstractmethod
+    def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]: ...
+
+    def _body(self) -> bytes:
+        return decode_body(self.event.get("body"), self.event.get("isBase64Encoded"))
+
+    def _mount_from_event(self, path: str, raw_path: bytes) -> tuple[str, bytes, str]:
+        """`path`, `raw_path` and `root_path` as the event tells where the application is mounted."""
+        return path, raw_path, ""
+
+    def _mount(self, path: str, raw_path: bytes) -> tuple[str, bytes, str]:
+        config = self.config
+        if config.base_path is not None:
+            if self.strips_base_path:
+                path, raw_path = strip_prefix(path, raw_path, config.base_path, config.raw_base_path)
+            return path, raw_path, ""
+        if config.root_path == AUTO:
+            return self._mount_from_event(path, raw_path)
+        return *place_under(path, raw_path, config.root_path or ""), config.root_path or ""
+
+    def _http_scope(
+        self,
+        method: str,
+        path: str,
+        raw_path: bytes,
+        query_string: bytes,
+        headers: Headers,
+        client: str | None,
+        protocol: str | None,
+        origin: Origin,
+    ) -> Scope:
+        host, port, scheme = origin
+        if not scheme:
+            scheme = "http" if self._comes_from_emulator(host) else "https"
+        root_path = ""
+        if self.config.has_mount:
+            path, raw_path, root_path = self._mount(path, raw_path)
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": _HTTP_VERSIONS.get(protocol or "", "1.1"),
+            "method": method.upper(),
+            "scheme": scheme,
+            "path": path,
+            "raw_path": raw_path,
+            "root_path": root_path,
+            "query_string": query_string,
+            "headers": headers,
+            "client": (client, 0) if client else None,
+            "server": server(host, port, scheme),
+            "aws.event": self.event,
+            "aws.context": self.context,
+        }
+
+    def _comes_from_emulator(self, host: str | None) -> bool:
+        """Whether a tool on somebody's machine made this event: its domain, or its host if it has none, is local."""
+        context = self.event.get("requestContext")
+        domain = context.get("domainName") if isinstance(context, dict) else None
+        return (domain or host or "").startswith(_LOCAL_HOSTS)

@@ -1,0 +1,105 @@
+"""Non-HTTP events (SQS, SNS, EventBridge, S3, …), handed to the application as `POST {event_path}`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from mangum.config import AUTO, Config
+from mangum.exceptions import EventFailed
+from mangum.handlers.paths import place_under, quote_decoded_path
+from mangum.handlers.sources import source_of
+from mangum.media_types import media_type
+from mangum.types import LambdaContext, LambdaEvent, Response, Scope
+
+__all__ = ["PostedEvent", "is_event_path"]
+
+logger = logging.getLogger("mangum.http")
+
+_HOST = "lambda"
+
+
+class PostedEvent:
+    """The event as JSON body of a request; the JSON of the response is what Lambda gets back."""
+
+    def __init__(self, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]) -> None:
+        self.event = event
+        self.context = context
+        self.config = Config.of(config)
+
+    @classmethod
+    def infer(cls, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]) -> bool:
+        return Config.of(config).event_path is not None and source_of(event).is_posted
+
+    @property
+    def body(self) -> bytes:
+        return json.dumps(self.event).encode()
+
+    @property
+    def scope(self) -> Scope:
+        path, raw_path = quote_decoded_path(self.config.event_path or "/")
+        root_path = self.config.root_path if self.config.root_path not in (None, AUTO) else ""
+        if root_path:
+            path, raw_path = place_under(path, raw_path, root_path)
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "https",
+            "path": path,
+            "raw_path": raw_path,
+            "root_path": root_path,
+            "query_string": b"",
+            "headers": [[b"host", _HOST.encode()], [b"content-type", b"application/json"]],
+            "client": None,
+            "server": (_HOST, 443),
+            "aws.event": self.event,
+            "aws.context": self.context,
+        }
+
+    def __call__(self, response: Response) -> Any:
+        """The JSON value of the response, or `None` for a response without one.
+
+        Raises:
+            EventFailed: the status is 400 or more.
+        """
+        status = response["status"]
+        if status >= 400:
+            raise EventFailed(
+                f"The application answered {status} to {source_of(self.event).value}: "
+                "the invocation fails, so that Lambda retries it.",
+                status,
+            )
+        body = response["body"]
+        if not body:
+            return None
+        content_type = next((value for name, value in response["headers"] if name.lower() == b"content-type"), b"")
+        if not _is_json(content_type.decode("latin-1")):
+            logger.warning(
+                "The response to %s is %r, not JSON: Lambda gets null.",
+                source_of(self.event).value,
+                content_type.decode("latin-1"),
+            )
+            return None
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise EventFailed(f"The application's JSON response could not be read: {error}.", status) from error
+
+
+def _is_json(content_type: str) -> bool:
+    subtype = media_type(content_type).partition("/")[2]
+    return subtype == "json" or subtype.endswith("+json")
+
+
+def is_event_path(path: str, event_path: str) -> bool:
+    """Whether a path is `event_path`, also in the spellings that frameworks take for the same (more or trailing
+    slashes)."""
+    return _segments(path) == _segments(event_path)
+
+
+def _segments(path: str) -> list[str]:
+    return [segment for segment in path.split("/") if segment]

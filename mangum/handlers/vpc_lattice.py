@@ -1,0 +1,122 @@
+"""VPC Lattice target groups, event structure versions 1 and 2.
+
+https://docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from mangum.handlers.base import HTTPHandler
+from mangum.handlers.bodies import decode_body
+from mangum.handlers.fields import flag, list_of, optional, table_of, text
+from mangum.handlers.headers import HeaderPairs, encode_headers, one_value_each
+from mangum.handlers.origin import last_forwarded_for, origin_of
+from mangum.handlers.paths import decode_sent_path
+from mangum.handlers.sources import Source
+from mangum.types import Scope
+
+__all__ = ["VPCLattice", "VPCLatticeV1", "VPCLatticeV2"]
+
+_TEXT_OR_LIST = table_of(optional(text), list_of(optional(text)))
+
+
+class VPCLattice(HTTPHandler):
+    """A service's Lambda target. The path holds the query string, as it was sent."""
+
+    way_out = "Send less at once, or put the content into S3."
+
+    @property
+    @abstractmethod
+    def _target(self) -> str:
+        """Path and query as the event has them."""
+
+    @property
+    @abstractmethod
+    def _query(self) -> Mapping[str, Any] | None:
+        """The query as the event has it beside the path."""
+
+    def _scope(self) -> Scope:
+        event = self.event
+        headers = encode_headers(event.get("headers"))
+        sent_path, _, query = self._target.partition("?")
+        return self._http_scope(
+            event["method"],
+            *decode_sent_path(sent_path or "/"),
+            query.encode() if query else _query_string(self._query),
+            headers,
+            last_forwarded_for(headers),
+            None,
+            origin_of(headers, None),
+        )
+
+    def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]:
+        return {
+            "statusCode": status,
+            "headers": one_value_each(pairs),
+            "body": body,
+            "isBase64Encoded": is_base64,
+        }
+
+
+class VPCLatticeV1(VPCLattice):
+    """Event structure version 1: names in snake case, no request context."""
+
+    sources = frozenset({Source.VPC_LATTICE_V1})
+    fields = (
+        ("method", text),
+        ("raw_path", optional(text)),
+        ("headers", _TEXT_OR_LIST),
+        ("query_string_parameters", _TEXT_OR_LIST),
+        ("body", optional(text)),
+        ("is_base64_encoded", flag),
+    )
+
+    @property
+    def _target(self) -> str:
+        return self.event.get("raw_path") or "/"
+
+    @property
+    def _query(self) -> Mapping[str, Any] | None:
+        return self.event.get("query_string_parameters")
+
+    def _body(self) -> bytes:
+        return decode_body(self.event.get("body"), self.event.get("is_base64_encoded"))
+
+
+class VPCLatticeV2(VPCLattice):
+    """Event structure version 2."""
+
+    sources = frozenset({Source.VPC_LATTICE_V2})
+    fields = (
+        ("method", text),
+        ("path", optional(text)),
+        ("headers", _TEXT_OR_LIST),
+        ("queryStringParameters", _TEXT_OR_LIST),
+        ("body", optional(text)),
+        ("isBase64Encoded", flag),
+    )
+
+    @property
+    def _target(self) -> str:
+        return self.event.get("path") or "/"
+
+    @property
+    def _query(self) -> Mapping[str, Any] | None:
+        return self.event.get("queryStringParameters")
+
+
+def _query_string(parameters: Mapping[str, Any] | None) -> bytes:
+    """The query of an event that has it in the map alone, as AWS's samples do. Whether its values are quoted is not
+    documented: "%" stays, so that what is quoted is not quoted twice."""
+    if not parameters:
+        return b""
+    pairs = [
+        f"{quote(key, safe='%')}={quote(value or '', safe='%')}"
+        for key, values in parameters.items()
+        for value in (values if isinstance(values, list) else [values])
+    ]
+    return "&".join(pairs).encode("ascii")

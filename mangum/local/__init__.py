@@ -1,0 +1,1 @@
+"""API Gateway and Lambda on your machine: `mangum dev`."""

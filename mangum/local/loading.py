@@ -1,0 +1,46 @@
+"""From "module:attribute" to a Lambda handler."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.importer import ImportFromStringError, import_from_string
+
+from mangum.adapter import Mangum
+from mangum.exceptions import ConfigurationError
+
+__all__ = ["load_handler"]
+
+
+def load_handler(target: str) -> Callable[[Any, Any], Any]:
+    """The handler that `target` names: a `Mangum`, an ASGI application, which is wrapped in one, or a function of two
+    arguments. Modules are found from the current folder.
+
+    Raises:
+        ConfigurationError: nothing can be found there, or it is none of the three.
+    """
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        found = import_from_string(target)
+    except ImportFromStringError as error:
+        raise ConfigurationError(f"{error} Name what to run as module:attribute.") from None
+    if isinstance(found, Mangum):
+        return found
+    if not callable(found):
+        raise ConfigurationError(f"{target} is {type(found).__name__}: no ASGI application and no Lambda handler.")
+    return found if _takes_two_arguments(found) else Mangum(found)
+
+
+def _takes_two_arguments(function: Callable[..., Any]) -> bool:
+    """Whether it is a Lambda handler, `handler(event, context)`. An ASGI application takes three."""
+    try:
+        inspect.signature(function).bind("event", "context")
+    except TypeError:
+        return False
+    return True

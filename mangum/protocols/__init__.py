@@ -1,0 +1,1 @@
+"""The ASGI cycles: one application run against one protocol."""
