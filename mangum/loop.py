@@ -97,9 +97,12 @@ class WarmLoop:
         try:
             loop.run_forever()
         except BaseException:  # KeyboardInterrupt, SystemExit: the loop broke off, the task has to be ended
-            task.cancel()
-            with suppress(BaseException):
-                loop.run_until_complete(task)
+            if not task.done():
+                task.cancel()
+                with suppress(BaseException):  # such as a second Ctrl-C
+                    loop.run_until_complete(asyncio.wait([task], timeout=_WIND_DOWN_S))
+            if task.done() and not task.cancelled():
+                task.exception()  # fetched, so that the loop does not report it as lost
             raise
         return task.result()
 
@@ -136,8 +139,8 @@ class WarmLoop:
                     self._run(last())
                 finally:
                     self._close(self._loop)
-            self._closed = True
         finally:
+            self._closed = True
             self._lock.release()
 
     def _close(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -157,16 +160,18 @@ async def _stop_after(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any,
 
 
 async def _wind_down(loop: asyncio.AbstractEventLoop) -> None:
-    """End what is left on the loop: tasks, asynchronous generators, the threads of its executor."""
+    """End what is left on the loop: tasks and asynchronous generators. The threads of its executor are told to end
+    when it is closed."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
-    try:
+    for task in others:
+        task.cancel()
+    if others:
+        ended, left = await asyncio.wait(others, timeout=_WIND_DOWN_S)
+        for task in ended:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("A task of the application failed while it was cancelled.", exc_info=error)
+        if left:
+            logger.warning("%d tasks of the application had not ended after %s s.", len(left), _WIND_DOWN_S)
+    with suppress(TimeoutError):
         async with asyncio.timeout(_WIND_DOWN_S):
-            for task in others:
-                task.cancel()
-            for result in await asyncio.gather(*others, return_exceptions=True):
-                if isinstance(result, Exception):
-                    logger.error("A task of the application failed while it was cancelled.", exc_info=result)
             await loop.shutdown_asyncgens()
-            await loop.shutdown_default_executor()
-    except TimeoutError:
-        logger.warning("Tasks or threads of the application had not ended after %s s, and were left.", _WIND_DOWN_S)

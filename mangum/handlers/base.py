@@ -34,7 +34,7 @@ class HTTPHandler(ABC):
 
     sources: ClassVar[frozenset[Source]]
     fields: ClassVar[FieldList]
-    strips_base_path: ClassVar[bool] = False  # `api_gateway_base_path` is for what speaks API Gateway's formats
+    speaks_api_gateway: ClassVar[bool] = False  # whether it has API Gateway's payload formats, base paths, emulators
     default_content_type: ClassVar[str] = ""  # what AWS is told where the application says nothing
     response_limit: ClassVar[int] = LAMBDA_RESPONSE_LIMIT
     way_out: ClassVar[str] = "Send less at once, or put the content into S3 and redirect to a presigned URL."
@@ -106,7 +106,7 @@ class HTTPHandler(ABC):
     def _mount(self, path: str, raw_path: bytes) -> tuple[str, bytes, str]:
         config = self.config
         if config.base_path is not None:
-            if self.strips_base_path:
+            if self.speaks_api_gateway:
                 path, raw_path = strip_prefix(path, raw_path, config.base_path, config.raw_base_path)
             return path, raw_path, ""
         if config.root_path == AUTO:
@@ -149,6 +149,7 @@ class HTTPHandler(ABC):
 
     def _comes_from_emulator(self, host: str | None) -> bool:
         """Whether a tool on somebody's machine made this event: its domain, or its host if it has none, is local."""
-        context = self.event.get("requestContext")
-        domain = context.get("domainName") if isinstance(context, dict) else None
+        if not self.speaks_api_gateway:
+            return False
+        domain = (self.event.get("requestContext") or {}).get("domainName")
         return (domain or host or "").startswith(_LOCAL_HOSTS)

@@ -59,14 +59,13 @@ def encode_multi_value_headers(headers: Mapping[str, Any] | None, multi: Mapping
     """ASGI's headers from a map of name to list, and from the entries that only the single-value map has."""
     if not multi:
         return encode_headers(headers)
-    pairs: Headers = []
-    for name, values in multi.items():
-        if values.__class__ is not list:  # a string would fall apart into its characters
+    if all(values.__class__ is list for values in multi.values()):  # a string would fall apart into its characters
+        try:
+            pairs = [[_names[name], value.encode()] for name, values in multi.items() for value in values]
+        except AttributeError:  # null among the values
             pairs = _encode_mixed(multi)
-            break
-        encoded = _names[name]
-        for value in values:
-            pairs.append([encoded, value.encode()])
+    else:
+        pairs = _encode_mixed(multi)
     if headers and not headers.keys() <= multi.keys():
         named = {name for name, _ in pairs}
         pairs += [pair for pair in encode_headers(headers) if pair[0] not in named]

@@ -23,7 +23,7 @@ def origin_of(headers: Headers, given: Mapping[str, Any] | None, names: tuple[st
     """The origin, from the event's own map where that has the names as AWS writes them there, else from the pairs."""
     if given:
         host, port, proto = given.get(names[0]), given.get(names[1]), given.get(names[2])
-        if host and port and proto:
+        if host.__class__ is port.__class__ is proto.__class__ is str:
             return host, port, proto
     known = dict(headers)
     host, port, proto = (known.get(name.encode(), b"").decode("latin-1") for name in LOWER_CASE)

@@ -25,7 +25,7 @@ _TEXT_OR_LIST = table_of(optional(text), list_of(optional(text)))
 class PayloadV1(HTTPHandler):
     """A source that speaks payload format 1.0; how its path is encoded is the source's own."""
 
-    strips_base_path = True
+    speaks_api_gateway = True
     fields = (
         ("httpMethod", text),
         ("path", optional(text)),
@@ -37,6 +37,9 @@ class PayloadV1(HTTPHandler):
         ("requestContext.identity", optional(present)),
         ("requestContext.identity.sourceIp", optional(text)),
         ("requestContext.protocol", optional(text)),
+        ("requestContext.domainName", optional(text)),
+        ("requestContext.path", optional(text)),
+        ("resource", optional(text)),
         ("pathParameters", table_of(text)),
         ("body", optional(text)),
         ("isBase64Encoded", flag),

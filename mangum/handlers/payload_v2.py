@@ -20,7 +20,7 @@ __all__ = ["PayloadV2"]
 class PayloadV2(HTTPHandler):
     """A source that speaks payload format 2.0; how its path is encoded is the source's own."""
 
-    strips_base_path = True
+    speaks_api_gateway = True
     fields = (
         ("requestContext", present),
         ("requestContext.http", present),
@@ -32,6 +32,8 @@ class PayloadV2(HTTPHandler):
         ("cookies", optional(list_of(text))),
         ("requestContext.http.sourceIp", optional(text)),
         ("requestContext.http.protocol", optional(text)),
+        ("requestContext.domainName", optional(text)),
+        ("requestContext.stage", optional(text)),
         ("body", optional(text)),
         ("isBase64Encoded", flag),
     )
@@ -47,6 +49,8 @@ class PayloadV2(HTTPHandler):
         given = event.get("headers")
         headers = encode_headers(given)
         cookies = event.get("cookies")
+        if cookies.__class__ is not list and cookies:
+            raise TypeError("not a list")
         if cookies:  # an HTTP API takes the Cookie header out, a Function URL leaves it in
             headers = [pair for pair in headers if pair[0] != b"cookie"]
             headers.append([b"cookie", "; ".join(cookies).encode()])

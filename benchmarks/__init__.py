@@ -1,0 +1,1 @@
+"""This project beside mangum 0.22, on the same work, in one run: `python -m benchmarks`."""

@@ -1,0 +1,9 @@
+"""What can go wrong in a run."""
+
+from __future__ import annotations
+
+__all__ = ["BenchmarkError"]
+
+
+class BenchmarkError(Exception):
+    """A side could not be installed, started or measured. The message is for the one who ran the benchmarks."""

@@ -1,0 +1,182 @@
+"""What was measured: as tables to read, and as JSON to keep."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks.rounds import Method, Summary, ratio
+from benchmarks.sides import PINS
+from benchmarks.suites import Footprint, Outcome, Row
+from benchmarks.targets import Verdict
+
+__all__ = ["as_json", "heading", "machine", "outcome_table", "verdict_table"]
+
+_MICROSECONDS = 1_000_000
+
+_FOOTPRINT_UNITS = {"resident_bytes": "resident memory (KiB)", "descriptors": "file descriptors"}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on: the processor, the system, and Python."""
+    return {
+        "processor": _processor(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+
+
+def heading(versions: dict[str, str], method: Method) -> str:
+    """What is compared, on what, and how, in three lines."""
+    what = machine()
+    sides = ", ".join(f"{side}: mangum {version}" for side, version in versions.items())
+    return (
+        f"{sides}; floor: the application with no adapter\n"
+        f"{what['python']}, {what['processor']}, {what['cores']} cores, {what['system']}\n"
+        f"Medians of {method.rounds} interleaved rounds of {method.batch_s * 1000:g} ms{', on one core' if PINS else ''}; "
+        "the garbage collector stays on"
+    )
+
+
+def outcome_table(outcome: Outcome) -> Table:
+    """A suite's table."""
+    table = Table(caption=outcome.note or None, caption_justify="left")
+    if outcome.footprints:
+        _fill_with_footprints(table, outcome.footprints)
+    else:
+        _fill_with_times(table, outcome)
+    return table
+
+
+def verdict_table(verdicts: Iterable[Verdict]) -> Table:
+    """The targets, each with the case that is farthest from it."""
+    table = Table()
+    table.add_column("target")
+    for column in ("at most", "worst case"):
+        table.add_column(column, justify="right")
+    table.add_column("which is")
+    for column in ("cases met", ""):
+        table.add_column(column, justify="right")
+    for verdict in verdicts:
+        table.add_row(
+            verdict.target,
+            f"{verdict.at_most:.2f}",
+            f"{verdict.worst:.3f}",
+            verdict.worst_case,
+            f"{verdict.cases_met} of {verdict.cases}",
+            "[green]met[/green]" if verdict.is_met else "[red]missed[/red]",
+        )
+    return table
+
+
+def as_json(
+    outcomes: Iterable[Outcome], verdicts: Iterable[Verdict], versions: dict[str, str], method: Method
+) -> dict[str, Any]:
+    """Everything that the tables show. Times are in microseconds, and say so."""
+    return {
+        "machine": machine(),
+        "versions": versions,
+        "method": {**asdict(method), "garbage_collector": "on", "pinned_to_one_core": PINS},
+        "suites": {outcome.suite: _outcome_as_json(outcome) for outcome in outcomes},
+        "targets": [{**asdict(verdict), "is_met": verdict.is_met} for verdict in verdicts],
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor()
+
+
+def _fill_with_times(table: Table, outcome: Outcome) -> None:
+    side, other = outcome.compared
+    floor = any("floor" in row.summaries for row in outcome.rows)
+    table.add_column("case")
+    for column in (f"{side} (µs)", f"{other} (µs)", f"{side}/{other}", *(["floor (µs)"] if floor else [])):
+        table.add_column(column, justify="right")
+    table.add_column("spread (± %)", justify="right")
+    groups = {row.group: None for row in outcome.rows}
+    for group in groups:
+        rows = [row for row in outcome.rows if row.group == group]
+        if group:
+            table.add_row(f"[bold]{group}[/bold]")
+        for row in rows:
+            table.add_row(*_time_cells(row, side, other, floor=floor), end_section=row is rows[-1])
+
+
+def _time_cells(row: Row, side: str, other: str, *, floor: bool) -> list[str]:
+    compared = ratio(row.summaries, side, other)
+    cells = [
+        row.name,
+        _microseconds(row.summaries.get(side)),
+        _microseconds(row.summaries.get(other)),
+        "-" if compared is None else f"{compared:.3f}",
+    ]
+    if floor:
+        cells.append(_microseconds(row.summaries.get("floor")))
+    cells.append(" / ".join(f"{summary.spread:.1%}".removesuffix("%") for summary in row.summaries.values()))
+    return cells
+
+
+def _microseconds(summary: Summary | None) -> str:
+    if summary is None:
+        return "-"
+    value = summary.median * _MICROSECONDS
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def _fill_with_footprints(table: Table, footprints: Iterable[Footprint]) -> None:
+    table.add_column("side")
+    table.add_column("what")
+    for column in ("before", "after", "growth"):
+        table.add_column(column, justify="right")
+    for footprint in footprints:
+        for name, before in footprint.before.items():
+            after = footprint.after[name]
+            scale = 1024 if name == "resident_bytes" else 1
+            table.add_row(
+                footprint.side,
+                _FOOTPRINT_UNITS.get(name, name),
+                *(("-", "-", "-") if before is None or after is None else _change(before // scale, after // scale)),
+                end_section=name == list(footprint.before)[-1],
+            )
+
+
+def _change(before: int, after: int) -> tuple[str, str, str]:
+    return f"{before:,}", f"{after:,}", f"{after - before:+,}"
+
+
+def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+    if outcome.footprints:
+        return {"footprints": [asdict(footprint) for footprint in outcome.footprints], "note": outcome.note}
+    side, other = outcome.compared
+    rows = [
+        {
+            "group": row.group,
+            "case": row.name,
+            "sides": {name: _summary_as_json(summary) for name, summary in row.summaries.items()},
+            "ratio": ratio(row.summaries, side, other),
+        }
+        for row in outcome.rows
+    ]
+    return {"compared": [side, other], "rows": rows, "note": outcome.note}
+
+
+def _summary_as_json(summary: Summary) -> dict[str, Any]:
+    return {
+        "median_us": summary.median * _MICROSECONDS,
+        "lower_quartile_us": summary.lower_quartile * _MICROSECONDS,
+        "upper_quartile_us": summary.upper_quartile * _MICROSECONDS,
+        "rounds": summary.rounds,
+    }

@@ -1,0 +1,183 @@
+"""The sides of a comparison, and the conversation with the process that each runs in."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.peers import PEER_VERSION, install_peer
+
+__all__ = [
+    "PINS",
+    "ROOT",
+    "Side",
+    "WorkerProcess",
+    "anyio_sides",
+    "mangum_sides",
+    "spawn",
+    "start",
+    "start_all",
+    "versions",
+]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_PEER_CACHE = ROOT / ".cache" / "benchmarks"
+
+_EXIT_S = 10.0
+
+PINS = hasattr(os, "sched_setaffinity")
+
+
+@dataclass(frozen=True)
+class Side:
+    """A name, and the folders where its imports are looked for, before the standard library."""
+
+    name: str
+    folders: tuple[Path, ...]
+    version: str | None = None
+    has_mangum: bool = True
+
+
+def mangum_sides(*, with_peer: bool) -> list[Side]:
+    """This project, mangum 0.22 (installed if it is not yet), and the floor.
+
+    Each side's own `mangum` comes first. The repository, where this package is found, also holds this project's.
+
+    Raises:
+        BenchmarkError: the peer could not be installed.
+    """
+    ours = Side("ours", (ROOT,))
+    floor = Side("floor", (ROOT,), has_mangum=False)
+    if not with_peer:
+        return [ours, floor]
+    return [ours, Side("0.22", (install_peer(_PEER_CACHE), ROOT), PEER_VERSION), floor]
+
+
+def anyio_sides() -> list[Side]:
+    """asyncio, and anyio if this interpreter can import it."""
+    spec = importlib.util.find_spec("anyio")
+    sides = [Side("asyncio", (ROOT,), has_mangum=False)]
+    if spec is not None and spec.origin is not None:
+        sides.append(Side("anyio", (ROOT, Path(spec.origin).parent.parent), has_mangum=False))
+    return sides
+
+
+def spawn(side: Side, *arguments: str, **pipes: int) -> subprocess.Popen[str]:
+    """A process of Python that finds nothing but the standard library and the side's folders, on one core.
+
+    The hash seed is the same for all, since it decides how dicts and sets collide.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    with _on_one_core():
+        return subprocess.Popen(
+            [sys.executable, "-P", "-S", "-s", *arguments],
+            env={**kept, "PYTHONPATH": os.pathsep.join(map(str, side.folders)), "PYTHONHASHSEED": "0"},
+            encoding="utf-8",
+            **pipes,
+        )
+
+
+class WorkerProcess:
+    """A side's worker, as its parent sees it."""
+
+    def __init__(self, side: Side, process: subprocess.Popen[str]) -> None:
+        self.side = side
+        self._process = process
+
+    def request(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Ask for one thing, and wait for the answer.
+
+        Raises:
+            BenchmarkError: the worker could not do it, or has ended.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        line = ""
+        with suppress(BrokenPipeError):
+            stdin.write(json.dumps({"command": command, **arguments}) + "\n")
+            stdin.flush()
+            line = stdout.readline()
+        if not line:
+            raise BenchmarkError(f"The worker of {self.side.name} ended at {command} with {arguments}.")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise BenchmarkError(f"{self.side.name} failed at {command} with {arguments}:\n{answer['error']}")
+        return answer
+
+
+@contextmanager
+def start(side: Side) -> Iterator[WorkerProcess]:
+    """The side's worker, which has shown that it imports the right mangum.
+
+    Raises:
+        BenchmarkError: it imports another.
+    """
+    process = spawn(side, "-m", "benchmarks.worker", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        worker = WorkerProcess(side, process)
+        try:
+            if side.has_mangum:
+                _verify_location(worker)
+            yield worker
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                process.wait(_EXIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@contextmanager
+def start_all(sides: list[Side]) -> Iterator[dict[str, WorkerProcess]]:
+    """A worker for each side, by name."""
+    with ExitStack() as stack:
+        yield {side.name: stack.enter_context(start(side)) for side in sides}
+
+
+def versions(sides: list[Side]) -> dict[str, str]:
+    """The version of mangum on each side that has one.
+
+    Raises:
+        BenchmarkError: a side that asks for a certain version has another.
+    """
+    found = {}
+    with start_all([side for side in sides if side.has_mangum]) as workers:
+        for name, worker in workers.items():
+            version = worker.request("version")["version"]
+            if worker.side.version not in (None, version):
+                raise BenchmarkError(f"{name} has mangum {version}, not {worker.side.version}.")
+            found[name] = version
+    return found
+
+
+def _verify_location(worker: WorkerProcess) -> None:
+    found = Path(worker.request("locate")["file"]).resolve()
+    expected = (worker.side.folders[0] / "mangum" / "__init__.py").resolve()
+    if found != expected:
+        raise BenchmarkError(f"{worker.side.name} imports mangum from {found}, not from {expected}.")
+
+
+@contextmanager
+def _on_one_core() -> Iterator[None]:
+    """Processes that are started here run on one core only, all on the same, where the system can do that."""
+    if not PINS:
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)

@@ -1,0 +1,400 @@
+"""The warm loop: sync in, async out, from any thread, until it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from mangum import Mangum
+from mangum.exceptions import LoopError
+from mangum.local.requests import HTTPRequest
+from mangum.loop import WarmLoop
+from mangum.types import Receive, Scope, Send
+from tests.apps import Context, WithLifespan, hello, respond
+from tests.sources import BY_NAME
+
+EVENT = BY_NAME["http-api-2.0"].event(HTTPRequest(method="GET", path="/"))
+
+
+async def nothing() -> None:
+    return
+
+
+def test_all_invocations_share_one_loop_and_what_lives_on_it() -> None:
+    loops = []
+    background: list[asyncio.Task[None]] = []
+    ticks = asyncio.Event()
+
+    async def tick() -> None:
+        await asyncio.sleep(0)
+        ticks.set()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        loops.append(asyncio.get_running_loop())
+        if not background:
+            background.append(asyncio.create_task(tick()))
+        else:
+            await ticks.wait()
+        await respond(send)
+
+    with Mangum(app, "off") as handler:
+        handler(EVENT, None)
+        handler(EVENT, None)
+    assert loops[0] is loops[1]
+    assert ticks.is_set()
+
+
+def test_each_invocation_has_a_context_of_its_own() -> None:
+    variable = contextvars.ContextVar("variable", default="outer")
+    seen = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(variable.get())
+        variable.set("inner")
+        await respond(send)
+
+    with Mangum(app, "off") as handler:
+        handler(EVENT, None)
+        handler(EVENT, None)
+    assert seen == ["outer", "outer"]
+
+
+def test_calls_from_several_threads_are_served_one_at_a_time() -> None:
+    running = []
+    most = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        running.append(1)
+        most.append(len(running))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        running.pop()
+        await respond(send)
+
+    answers: list[Any] = []
+    with Mangum(app, "off") as handler:
+        threads = [threading.Thread(target=lambda: answers.append(handler(EVENT, Context()))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [answer["statusCode"] for answer in answers] == [200] * 8
+    assert max(most) == 1
+
+
+@pytest.mark.anyio
+async def test_inside_a_running_loop_the_error_names_the_way_out() -> None:
+    handler = Mangum(hello, "off")
+    with pytest.raises(LoopError, match=r"await handler\.invoke\(event, context\)"):
+        handler(EVENT, None)
+    with pytest.raises(LoopError, match=r"await handler\.astart\(\)"):
+        handler.start()
+    with pytest.raises(LoopError, match=r"await handler\.aclose\(\)"):
+        handler.close()
+    assert (await handler.invoke(EVENT, None))["statusCode"] == 200
+
+
+def test_no_loop_of_the_callers_is_touched() -> None:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        with Mangum(hello) as handler:
+            handler(EVENT, None)
+        assert asyncio.get_event_loop_policy().get_event_loop() is loop
+        assert not loop.is_closed()
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def test_a_closed_handler_says_so() -> None:
+    handler = Mangum(hello)
+    handler.close()
+    with pytest.raises(LoopError, match="closed"):
+        handler(EVENT, None)
+
+
+def test_closing_ends_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    log = []
+
+    async def generate() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            log.append("generator")
+
+    async def linger() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            log.append("task")
+
+    async def fail() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise ValueError("while cancelled")
+
+    kept: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        generator = generate()
+        kept.extend([generator, await anext(generator), asyncio.create_task(linger()), asyncio.create_task(fail())])
+        await asyncio.sleep(0)
+        await asyncio.to_thread(log.append, "thread")
+        await respond(send)
+
+    handler = Mangum(app, "off")
+    handler(EVENT, None)
+    handler.close()
+    assert sorted(log) == ["generator", "task", "thread"]
+    assert "ValueError: while cancelled" in caplog.text
+
+
+def test_what_does_not_end_is_left(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("mangum.loop._WIND_DOWN_S", 0.01)
+    kept: list[Any] = []
+
+    async def stay() -> None:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                kept.append(True)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        kept.append(asyncio.create_task(stay()))
+        await asyncio.sleep(0)
+        await respond(send)
+
+    handler = Mangum(app, "off")
+    handler(EVENT, None)
+    handler.close()
+    assert kept[1:] == [True]
+    assert "1 tasks of the application had not ended after 0.01 s." in caplog.messages
+    kept.clear()
+    gc.collect()
+
+
+def test_closing_waits_for_another_thread_but_not_for_ever() -> None:
+    loop = WarmLoop()
+    entered, leave = threading.Event(), threading.Event()
+
+    async def busy() -> None:
+        entered.set()
+        await asyncio.to_thread(leave.wait)
+
+    thread = threading.Thread(target=loop.run, args=(busy(), ""))
+    thread.start()
+    entered.wait()
+    with pytest.raises(TimeoutError, match="still at work"):
+        loop.close(nothing, timeout_s=0.01)
+    leave.set()
+    thread.join()
+    loop.run(nothing(), "")
+    loop.close(nothing)
+
+
+def test_a_keyboard_interrupt_ends_the_invocation() -> None:
+    log = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(60)
+        finally:
+            log.append("ended")
+
+    with Mangum(app, "off") as handler:
+        with pytest.raises(KeyboardInterrupt):
+            handler(EVENT, None)
+        assert handler.infer(EVENT, None) is not None
+    assert log == ["ended"]
+
+
+def test_callbacks_for_when_it_is_idle() -> None:
+    loop = WarmLoop()
+    log: list[str] = []
+    loop.when_idle(lambda: log.append("at once"))
+
+    async def main() -> None:
+        loop.when_idle(lambda: log.append("after the run"))
+        log.append("in the run")
+
+    loop.run(main(), "")
+    assert log == ["at once", "in the run", "after the run"]
+    loop.close(nothing)
+
+
+def test_a_dropped_handler_is_closed() -> None:
+    app = WithLifespan()
+    handler = Mangum(app, lifespan_scope="process")
+    handler(EVENT, None)
+    del handler
+    gc.collect()
+    assert app.log == ["startup", "request", "shutdown"]
+
+
+@pytest.mark.anyio
+async def test_a_handler_that_is_dropped_inside_another_loop_is_closed() -> None:
+    app = WithLifespan()
+    made = []
+
+    def use() -> None:
+        made.append(Mangum(app, lifespan_scope="process"))
+        made[0](EVENT, None)
+
+    await asyncio.to_thread(use)
+    made.clear()
+    gc.collect()
+    assert app.log == ["startup", "request", "shutdown"]
+
+
+def test_an_error_at_exit_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.failed", "message": "still busy"})
+
+    handler = Mangum(app, lifespan_scope="process")
+    handler.start()
+    del handler
+    gc.collect()
+    assert "still busy" in caplog.text
+
+
+# In processes of their own
+
+PROGRAM = """
+import json, logging, os, signal, sys, threading, time
+logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+from mangum import Mangum
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        print("shut down", flush=True)
+        await send({"type": "lifespan.shutdown.complete"})
+    else:
+        if scope["path"] == "/signal":
+            os.kill(os.getpid(), signal.SIGTERM)
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body"})
+
+def event(path):
+    return {"httpMethod": "GET", "path": path, "requestContext": {"elb": {}}}
+
+handler = Mangum(app, lifespan_scope="process")
+"""
+
+
+def run(program: str) -> tuple[int, list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM + textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()
+
+
+LINES = ["Application startup complete.", "GET / 200"]
+DOWN = ["shut down", "Application shutdown complete."]
+
+
+def test_at_the_interpreters_exit() -> None:
+    assert run("handler(event('/'), None)") == (0, LINES + DOWN)
+
+
+def test_an_open_loop_at_exit_is_silent() -> None:
+    assert run("handler = Mangum(app); handler(event('/'), None)") == (0, [*LINES, *DOWN])
+
+
+def test_sigterm_between_invocations() -> None:
+    code, lines = run("handler(event('/'), None); os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)")
+    assert (code, lines) == (-signal.SIGTERM, LINES + DOWN)
+
+
+def test_sigterm_during_an_invocation_waits_for_its_end() -> None:
+    code, lines = run("handler(event('/signal'), None); time.sleep(60)")
+    assert (code, lines) == (-signal.SIGTERM, [LINES[0], "GET /signal 200", *DOWN])
+
+
+def test_sigterm_is_passed_on_to_the_handler_that_was_there() -> None:
+    code, lines = run(
+        """
+        signal.signal(signal.SIGTERM, lambda number, frame: print("mine", flush=True))
+        handler(event('/'), None)
+        os.kill(os.getpid(), signal.SIGTERM)
+        """
+    )
+    assert (code, lines) == (0, [*LINES, *DOWN, "mine"])
+
+
+def test_sigterm_goes_through_all_handlers() -> None:
+    code, lines = run(
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        second = Mangum(app, lifespan_scope="process")
+        handler.start()
+        second.start()
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("alive", flush=True)
+        """
+    )
+    assert (code, lines) == (0, [LINES[0], LINES[0], *DOWN, *DOWN, "alive"])
+
+
+def test_sigterm_while_another_thread_is_at_work() -> None:
+    code, lines = run(
+        """
+        handler.start()
+        thread = threading.Thread(target=handler, args=(event('/signal'), None))
+        thread.start()
+        thread.join()
+        time.sleep(60)
+        """
+    )
+    assert (code, lines) == (-signal.SIGTERM, [LINES[0], "GET /signal 200", *DOWN])
+
+
+def test_a_handler_of_a_thread_leaves_signals_alone() -> None:
+    code, lines = run(
+        """
+        thread = threading.Thread(target=handler.start)
+        thread.start()
+        thread.join()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        handler.close()
+        """
+    )
+    assert (code, lines) == (0, [LINES[0], *DOWN])
+
+
+def test_closing_gives_the_signal_back() -> None:
+    code, lines = run(
+        """
+        handler.start()
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        handler.close()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        """
+    )
+    assert (code, lines) == (0, [LINES[0], *DOWN])
