@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
+from benchmarks.peers import NOT_SERVED
 from benchmarks.rounds import Method, Summary, ratio
 from benchmarks.sides import PINS
 from benchmarks.suites import Footprint, Outcome, Row
@@ -38,11 +39,11 @@ def heading(versions: dict[str, str], method: Method) -> str:
     """What is compared, on what, and how, in three lines."""
     what = machine()
     sides = ", ".join(f"{side}: mangum {version}" for side, version in versions.items())
+    rounds = f"{method.rounds} interleaved rounds of {method.batch_s * 1000:g} ms{', on one core' if PINS else ''}"
     return (
         f"{sides}; floor: the application with no adapter\n"
         f"{what['python']}, {what['processor']}, {what['cores']} cores, {what['system']}\n"
-        f"Medians of {method.rounds} interleaved rounds of {method.batch_s * 1000:g} ms{', on one core' if PINS else ''}; "
-        "the garbage collector stays on"
+        f"Medians of {rounds}; the garbage collector stays on"
     )
 
 
@@ -120,7 +121,7 @@ def _time_cells(row: Row, side: str, other: str, *, floor: bool) -> list[str]:
     cells = [
         row.name,
         _microseconds(row.summaries.get(side)),
-        _microseconds(row.summaries.get(other)),
+        "no handler" if row.name in NOT_SERVED else _microseconds(row.summaries.get(other)),
         "-" if compared is None else f"{compared:.3f}",
     ]
     if floor:

@@ -72,7 +72,9 @@ def anyio_sides() -> list[Side]:
     return sides
 
 
-def spawn(side: Side, *arguments: str, **pipes: int) -> subprocess.Popen[str]:
+def spawn(
+    side: Side, *arguments: str, stdin: int | None = None, stdout: int | None = None, stderr: int | None = None
+) -> subprocess.Popen[str]:
     """A process of Python that finds nothing but the standard library and the side's folders, on one core.
 
     The hash seed is the same for all, since it decides how dicts and sets collide.
@@ -83,7 +85,9 @@ def spawn(side: Side, *arguments: str, **pipes: int) -> subprocess.Popen[str]:
             [sys.executable, "-P", "-S", "-s", *arguments],
             env={**kept, "PYTHONPATH": os.pathsep.join(map(str, side.folders)), "PYTHONHASHSEED": "0"},
             encoding="utf-8",
-            **pipes,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
         )
 
 

@@ -63,6 +63,7 @@ class Worker:
 
     def calibrate(self, batch_s: float) -> dict[str, Any]:
         """How many iterations take about `batch_s` seconds. Finding out warms up."""
+        self._run(1)  # the first loads and fills what the others find
         iterations = 1
         while (seconds := self._run(iterations)) < batch_s / 2:
             iterations *= 2

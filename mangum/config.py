@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from functools import lru_cache
 from typing import Any, get_args
 from urllib.parse import quote
 
 from mangum.exceptions import ConfigurationError
-from mangum.media_types import is_media_range, text_matcher
+from mangum.media_types import TextTypes, is_media_range
 from mangum.types import LambdaHandler, LifespanMode, LifespanScope, LogLevel
 
 __all__ = ["AUTO", "DEFAULT_TEXT_MIME_TYPES", "Config"]
@@ -24,8 +23,6 @@ DEFAULT_TEXT_MIME_TYPES: list[str] = [
 ]
 
 AUTO = "auto"
-_CACHED_CONTENT_TYPES = 256
-
 
 @dataclass(frozen=True, eq=False)
 class Config(Mapping[str, Any]):
@@ -40,19 +37,16 @@ class Config(Mapping[str, Any]):
     log_level: LogLevel = "info"
     base_path: str | None = None  # "/prefix" to strip, without a trailing slash
     root_path: str | None = None  # "/prefix" where the application is mounted, or AUTO
-    text_mime_types: tuple[str, ...] = tuple(DEFAULT_TEXT_MIME_TYPES)
+    text_mime_types: TextTypes = field(default_factory=lambda: TextTypes(DEFAULT_TEXT_MIME_TYPES))
     exclude_headers: frozenset[str] = frozenset()  # lower-case
     custom_handlers: tuple[type[LambdaHandler], ...] = ()
     event_path: str | None = None
 
     # Derived, so that no request has to:
-    is_text: Callable[[str], bool] = field(init=False, repr=False)
     raw_base_path: bytes = field(init=False, repr=False)
     has_mount: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        matcher = lru_cache(_CACHED_CONTENT_TYPES)(text_matcher(self.text_mime_types))
-        object.__setattr__(self, "is_text", matcher)
         object.__setattr__(self, "raw_base_path", quote(self.base_path or "").encode())
         object.__setattr__(self, "has_mount", self.base_path is not None or self.root_path is not None)
 
@@ -92,7 +86,7 @@ class Config(Mapping[str, Any]):
             log_level=log_level,
             base_path=base_path,
             root_path=root,
-            text_mime_types=(*DEFAULT_TEXT_MIME_TYPES, *_media_ranges("text_mime_types", text_mime_types)),
+            text_mime_types=TextTypes([*DEFAULT_TEXT_MIME_TYPES, *_media_ranges("text_mime_types", text_mime_types)]),
             exclude_headers=frozenset(name.lower() for name in _strings("exclude_headers", exclude_headers)),
             custom_handlers=_handlers(custom_handlers),
             event_path=event_path,
@@ -105,7 +99,7 @@ class Config(Mapping[str, Any]):
             return config
         return cls(
             base_path=_prefix("api_gateway_base_path", config.get("api_gateway_base_path")),
-            text_mime_types=tuple(config.get("text_mime_types", DEFAULT_TEXT_MIME_TYPES)),
+            text_mime_types=TextTypes(config.get("text_mime_types", DEFAULT_TEXT_MIME_TYPES)),
             exclude_headers=frozenset(config.get("exclude_headers", ())),
         )
 
@@ -114,7 +108,7 @@ class Config(Mapping[str, Any]):
             case "api_gateway_base_path":
                 return self.base_path or "/"
             case "text_mime_types":
-                return list(self.text_mime_types)
+                return self.text_mime_types
             case "exclude_headers":
                 return sorted(self.exclude_headers)
         raise KeyError(key)

@@ -87,7 +87,7 @@ class Watchdog:
         remaining time (`None` itself, a test's double)."""
         try:
             remaining_ms = context.get_remaining_time_in_millis()
-        except AttributeError:
+        except Exception:  # tests' doubles lack the method, or raise in it
             return None
         if not isinstance(remaining_ms, int | float) or remaining_ms <= 0:
             return None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
-__all__ = ["is_media_range", "media_type", "text_matcher"]
+__all__ = ["TextTypes", "is_media_range", "media_type"]
+
+_CACHED_CONTENT_TYPES = 256
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_RANGE = re.compile(rf"{_TOKEN}/({_TOKEN})?")
@@ -21,12 +24,27 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def text_matcher(text_types: Iterable[str]) -> Callable[[str], bool]:
-    """A predicate on Content-Type values: is its media type one of `text_types`?
+class TextTypes(list[str]):
+    """Media types that are text. A list, because users of mangum 0.22 append to `handler.config["text_mime_types"]`."""
 
-    A type with a structured syntax suffix (RFC 6839) counts as the syntax that it names, and as itself without the
-    suffix: "application/problem+json" is text where "application/json" is.
-    """
+    def __init__(self, text_types: Iterable[str]) -> None:
+        super().__init__(text_types)
+        self._known = 0
+        self._match: Callable[[str], bool] = _matcher(())
+
+    def match(self, content_type: str) -> bool:
+        """Is the media type of a Content-Type one of these?
+
+        A type with a structured syntax suffix (RFC 6839) counts as the syntax that it names, and as itself without the
+        suffix: "application/problem+json" is text where "application/json" is.
+        """
+        if len(self) != self._known:
+            self._known = len(self)
+            self._match = lru_cache(_CACHED_CONTENT_TYPES)(_matcher(self))
+        return self._match(content_type)
+
+
+def _matcher(text_types: Iterable[str]) -> Callable[[str], bool]:
     exact = set()
     whole_types = set()
     for text_type in map(media_type, text_types):
@@ -36,11 +54,11 @@ def text_matcher(text_types: Iterable[str]) -> Callable[[str], bool]:
         else:
             exact.add(text_type)
 
-    def is_text(content_type: str) -> bool:
+    def match(content_type: str) -> bool:
         name = media_type(content_type)
         if name in exact or name.partition("/")[0] in whole_types:
             return True
         base, plus, suffix = name.rpartition("+")
         return bool(plus) and (base in exact or f"application/{suffix}" in exact)
 
-    return is_text
+    return match

@@ -164,7 +164,12 @@ def test_a_shutdown_after_the_deadline_has_a_time_of_its_own() -> None:
     assert log == ["ended"]
 
 
-@pytest.mark.parametrize("context", [None, {}, object(), Context("soon"), Context(None), Context(0), Context(-1)])
+class Double:
+    def get_remaining_time_in_millis(self) -> int:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("context", [None, {}, object(), Double(), Context("soon"), Context(None), Context(0), Context(-1)])
 def test_a_context_that_does_not_tell_sets_no_deadline(context: Any) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert asyncio.current_task() is not None

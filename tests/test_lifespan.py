@@ -281,6 +281,21 @@ def test_messages_out_of_place_are_ignored() -> None:
 
 
 @both_scopes
+def test_an_application_that_never_returns_is_ended(scope: LifespanScope) -> None:
+    log = []
+
+    async def live(scope: Scope, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            log.append(message["type"])
+            await send({"type": f"{message['type']}.complete"})
+
+    with Mangum(Lifespan(live), lifespan_scope=scope) as handler:
+        assert handler(EVENT, None)["statusCode"] == 200
+    assert log == ["lifespan.startup", "lifespan.shutdown"]
+
+
+@both_scopes
 def test_an_error_of_shutdown_is_logged(scope: LifespanScope, caplog: pytest.LogCaptureFixture) -> None:
     async def live(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

@@ -83,7 +83,7 @@ class HTTPHandler(ABC):
             content_type = self.default_content_type
             if content_type:
                 pairs.append(("content-type", content_type))
-        body, is_base64 = encode_body(sent, content_type, known.get("content-encoding"), config.is_text)
+        body, is_base64 = encode_body(sent, content_type, known.get("content-encoding"), config.text_mime_types.match)
         if config.exclude_headers:
             pairs = [pair for pair in pairs if pair[0] not in config.exclude_headers]
         if len(body) > SURELY_SMALL:

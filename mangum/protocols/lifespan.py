@@ -121,6 +121,9 @@ class Lifespan:
             self._stage = _Stage.STARTUP
             return {"type": "lifespan.startup"}
         await self._shutdown_asked.wait()
+        if self._stage is _Stage.SHUTDOWN:  # it was told before, and asks again instead of returning
+            self.cancel()
+            await asyncio.get_running_loop().create_future()
         self._stage = _Stage.SHUTDOWN
         return {"type": "lifespan.shutdown"}
 
