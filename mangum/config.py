@@ -24,6 +24,7 @@ DEFAULT_TEXT_MIME_TYPES: list[str] = [
 
 AUTO = "auto"
 
+
 @dataclass(frozen=True, eq=False)
 class Config(Mapping[str, Any]):
     """What the adapter's arguments say, in the form that the rest of mangum reads.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 __all__ = ["Cancellable", "Deadline", "Watchdog"]
 
@@ -29,12 +29,12 @@ class Deadline:
     expired = False
     _host_cancels = 0
 
-    def __init__(self, watchdog: Watchdog, due: float, grace_s: float, host: asyncio.Task[Any] | None) -> None:
+    def __init__(self, watchdog: Watchdog, due: float, grace_s: float, host: asyncio.Task[Any]) -> None:
         self.due = due  # of the next step, in the loop's time
         self._watchdog = watchdog
         self._grace_s = grace_s
         self._host = host
-        self._target: Cancellable | None = host
+        self._target: Cancellable = host
 
     def aim(self, target: Cancellable) -> None:
         """Cancel `target` from now on, and no longer the host. After the deadline it gets a time of grace first."""
@@ -57,13 +57,12 @@ class Deadline:
         """Take the step that is due, and set when the next is."""
         self.due += _INSIST_S if self.expired else self._grace_s
         self.expired = True
-        if self._target is not None:
-            self._target.cancel()
-            self._host_cancels += self._target is self._host
+        self._target.cancel()
+        self._host_cancels += self._target is self._host
 
     def _take_back(self) -> None:
         """Whoever asks a task to cancel, and then handles it, takes the request back (`asyncio.Task.uncancel`)."""
-        while self._host_cancels and self._host is not None:
+        while self._host_cancels:
             self._host_cancels -= 1
             self._host.uncancel()
 
@@ -94,7 +93,8 @@ class Watchdog:
         remaining_s = remaining_ms / 1000
         reserve_s = min(remaining_s * _RESERVE_SHARE, _MOST_RESERVE_S)
         due = self.loop.time() + remaining_s - reserve_s
-        deadline = Deadline(self, due, reserve_s * _GRACE_SHARE, asyncio.current_task(self.loop))
+        host = cast("asyncio.Task[Any]", asyncio.current_task(self.loop))
+        deadline = Deadline(self, due, reserve_s * _GRACE_SHARE, host)
         self._watched.add(deadline)
         if due < self._armed_for:
             self._arm(due)

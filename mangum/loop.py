@@ -113,12 +113,10 @@ class WarmLoop:
 
     def _call_when_idle(self) -> None:
         while self._when_idle and self._lock.acquire(blocking=False):
+            callbacks, self._when_idle = self._when_idle, []
             self._lock.release()
-            try:
-                callback = self._when_idle.pop()
-            except IndexError:  # another thread was faster
-                return
-            callback()
+            for callback in callbacks:
+                callback()
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]], *, timeout_s: float = -1) -> None:
         """Run `last`, end what is left on the loop, and release it. Does nothing a second time.

@@ -41,9 +41,12 @@ LogLevel: TypeAlias = Literal["critical", "error", "warning", "info", "debug"]
 
 
 class ASGI(Protocol):
-    """An ASGI 3 application: https://asgi.readthedocs.io/en/latest/specs/main.html#applications"""
+    """An ASGI 3 application: https://asgi.readthedocs.io/en/latest/specs/main.html#applications
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None: ...
+    Its three arguments are a `Scope`, a `Receive` and a `Send`; frameworks annotate them in ways that do not agree.
+    """
+
+    def __call__(self, scope: Any, receive: Any, send: Any, /) -> Awaitable[None]: ...
 
 
 class LambdaCognitoIdentity(Protocol):

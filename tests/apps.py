@@ -16,13 +16,13 @@ async def respond(send: Send, status: int = 200, body: bytes = b"", headers: Hea
 
 
 async def read_body(receive: Receive) -> bytes:
-    body = b""
+    body: bytes = b""
     while True:
-        message = await receive()
+        message: dict[str, Any] = dict(await receive())
         assert message["type"] == "http.request"
         body += message["body"]
         if not message["more_body"]:
-            return body
+            return bytes(body)
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:

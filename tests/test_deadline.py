@@ -58,7 +58,7 @@ def test_clean_up_can_await(arguments: dict[str, Any]) -> None:
 
 @every_scope
 def test_one_that_does_not_end_is_cancelled_for_good(arguments: dict[str, Any]) -> None:
-    cancels = []
+    cancels: list[float] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         while len(cancels) < 3:
@@ -169,7 +169,9 @@ class Double:
         raise NotImplementedError
 
 
-@pytest.mark.parametrize("context", [None, {}, object(), Double(), Context("soon"), Context(None), Context(0), Context(-1)])
+@pytest.mark.parametrize(
+    "context", [None, {}, object(), Double(), Context("soon"), Context(None), Context(0), Context(-1)]
+)
 def test_a_context_that_does_not_tell_sets_no_deadline(context: Any) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert asyncio.current_task() is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -25,6 +25,11 @@ EVENT = BY_NAME["http-api-2.0"].event(HTTPRequest(method="GET", path="/"))
 
 both_modes = pytest.mark.parametrize("mode", ["auto", "on"])
 both_scopes = pytest.mark.parametrize("scope", ["invocation", "process"])
+
+
+def _invoke_and_close(handler: Mangum) -> None:
+    handler(EVENT, None)
+    handler.close()
 
 
 class Lifespan:
@@ -149,7 +154,10 @@ async def sends(scope: Scope, receive: Receive, send: Send) -> None:
 def test_an_application_that_does_not_know_lifespan_is_served(
     mode: LifespanMode, scope: LifespanScope, live: ASGI, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "mangum.lifespan"), Mangum(Lifespan(live), mode, lifespan_scope=scope) as handler:
+    with (
+        caplog.at_level(logging.INFO, "mangum.lifespan"),
+        Mangum(Lifespan(live), mode, lifespan_scope=scope) as handler,
+    ):
         assert handler(EVENT, None)["body"] == "{}"
     assert "ASGI 'lifespan' protocol appears unsupported." in caplog.messages
 
@@ -162,7 +170,7 @@ def test_auto_asks_an_application_once() -> None:
         await hello(scope, receive, send)
 
     for mode in ("auto", "on"):
-        with Mangum(app, mode) as handler:  # type: ignore[arg-type] # a Literal each
+        with Mangum(app, mode) as handler:
             handler(EVENT, None)
             handler(EVENT, None)
     assert asked == ["lifespan", "http", "http"] + ["lifespan", "http"] * 2
@@ -206,7 +214,7 @@ def test_startup_failed(mode: LifespanMode, scope: LifespanScope, goes_on: bool)
             ended.append(True)
 
     with Mangum(Lifespan(live), mode, lifespan_scope=scope) as handler:
-        with pytest.raises(LifespanFailure, match="^Lifespan startup failure. Failed.$") as caught:
+        with pytest.raises(LifespanFailure, match=r"^Lifespan startup failure\. Failed\.$") as caught:
             handler(EVENT, None)
         assert isinstance(caught.value.__cause__, ValueError) is not goes_on
         assert ended == [True]
@@ -241,9 +249,8 @@ def test_shutdown_failed(mode: LifespanMode, scope: LifespanScope) -> None:
         raise ValueError("cause")
 
     handler = Mangum(Lifespan(live), mode, lifespan_scope=scope)
-    with pytest.raises(LifespanFailure, match="Lifespan shutdown failure. Failed."):
-        handler(EVENT, None)
-        handler.close()
+    with pytest.raises(LifespanFailure, match=r"Lifespan shutdown failure\. Failed\."):
+        _invoke_and_close(handler)
     handler.close()
 
 
@@ -259,9 +266,8 @@ def test_a_message_of_another_protocol(mode: LifespanMode, scope: LifespanScope,
         await send({"type": "http.response.start", "status": 200})
 
     handler = Mangum(Lifespan(live), mode, lifespan_scope=scope)
-    with pytest.raises(LifespanFailure, match="Unexpected 'http.response.start'") as caught:
-        handler(EVENT, None)
-        handler.close()
+    with pytest.raises(LifespanFailure, match=r"Unexpected 'http\.response\.start'") as caught:
+        _invoke_and_close(handler)
     assert isinstance(caught.value.__cause__, UnexpectedMessage)
     handler.close()
 

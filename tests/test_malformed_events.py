@@ -51,7 +51,7 @@ def test_a_damaged_field_is_named_or_does_not_matter(door: FrontDoor, data: st.D
         del parent[path[-1]]
     else:
         parent[path[-1]] = data.draw(json_values)
-    arguments = data.draw(st.sampled_from([{}, {"root_path": "auto"}, {"api_gateway_base_path": "/a"}]))
+    arguments: dict[str, Any] = data.draw(st.sampled_from([{}, {"root_path": "auto"}, {"api_gateway_base_path": "/a"}]))
     with Mangum(hello, lifespan="off", **arguments) as handler:
         try:
             answer = handler(event, None)
@@ -64,7 +64,11 @@ def test_a_damaged_field_is_named_or_does_not_matter(door: FrontDoor, data: st.D
         except UnsupportedEvent:
             pass
         else:
-            assert answer.get("statusCode", answer.get("status")) in (200, "200", "413")  # 413: `inputTruncated` has become true
+            assert answer.get("statusCode", answer.get("status")) in (
+                200,
+                "200",
+                "413",
+            )  # 413: `inputTruncated` has become true
 
 
 @given(event=json_values)
@@ -169,6 +173,8 @@ def test_an_authorizers_event_is_never_a_request(event: dict[str, Any], event_pa
         ({"Records": [{"cf": {"request": {}, "response": {}}}]}, "Lambda@Edge response"),
         ({"Records": [{"eventSource": 5}]}, "no kind known"),
         ({"Records": []}, "no kind known"),
+        ({"version": "2.0", "requestContext": {}}, "no kind known"),
+        ({"httpMethod": "GET", "path": "/"}, "fields are: httpMethod, path"),
         ({"RequestType": "Create", "ResponseURL": "https://…"}, "CloudFormation"),
         ({"version": "1.0", "requestContext": {"functionArn": "arn"}}, "destination record"),
     ],

@@ -28,7 +28,9 @@ def placed(event: dict[str, Any], **arguments: Any) -> tuple[str, bytes, str]:
 
 
 def event_for(name: str, path: str) -> dict[str, Any]:
-    return BY_NAME[name].event(HTTPRequest(method="GET", path=path, headers=(("Host", "example.org"),), scheme="https", port=443))
+    return BY_NAME[name].event(
+        HTTPRequest(method="GET", path=path, headers=(("Host", "example.org"),), scheme="https", port=443)
+    )
 
 
 @pytest.mark.parametrize("name", ["rest-api", "http-api-1.0", "http-api-2.0", "function-url"])

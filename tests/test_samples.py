@@ -75,5 +75,3 @@ def test_samples_say_that_plain_text_is_base64() -> None:
     with Mangum(app) as handler:
         handler(event, None)
     assert app.body == b"Hello from Lambda!"
-
-

@@ -18,14 +18,20 @@ from tests.sources import FRONT_DOORS, FrontDoor
 unicode_text = st.text(st.characters(exclude_categories=["Cs"]))
 segments = st.one_of(
     unicode_text.map(lambda text: quote(text, safe="")),
-    st.sampled_from(["", "%2F", "a+b", "%2B", "%25", "%3Fx", "~", "a;b=c", "caf%C3%A9", "%E2%82%AC", "..", "(x)'!*,:@&=$"]),
+    st.sampled_from(
+        ["", "%2F", "a+b", "%2B", "%25", "%3Fx", "~", "a;b=c", "caf%C3%A9", "%E2%82%AC", "..", "(x)'!*,:@&=$"]
+    ),
 )
 paths = st.lists(segments, max_size=4).map(lambda parts: "/" + "/".join(parts))
-query_parts = st.one_of(unicode_text.map(lambda text: quote(text, safe="")), st.sampled_from(["", "a+b", "%2B", "%26", "%3D"]))
+query_parts = st.one_of(
+    unicode_text.map(lambda text: quote(text, safe="")), st.sampled_from(["", "a+b", "%2B", "%26", "%3D"])
+)
 queries = st.lists(st.tuples(query_parts.filter(bool), query_parts), max_size=5).map(
     lambda pairs: "&".join(f"{name}={value}" for name, value in pairs)
 )
-names = st.from_regex(r"[Xx]-[A-Za-z0-9_-]{1,8}", fullmatch=True).filter(lambda name: not name.lower().startswith("x-amz"))
+names = st.from_regex(r"[Xx]-[A-Za-z0-9_-]{1,8}", fullmatch=True).filter(
+    lambda name: not name.lower().startswith("x-amz")
+)
 values = st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=12)
 cookies = st.lists(st.from_regex(r"[a-z]{1,6}=[A-Za-z0-9/+]{0,8}", fullmatch=True), max_size=3).map("; ".join)
 

@@ -398,3 +398,67 @@ def test_closing_gives_the_signal_back() -> None:
         """
     )
     assert (code, lines) == (0, [LINES[0], *DOWN])
+
+
+@pytest.mark.parametrize(
+    ("previous", "code", "rest"),
+    [
+        ("signal.SIG_DFL", -signal.SIGTERM, []),
+        ("signal.SIG_IGN", 0, ["alive"]),
+        ("lambda number, frame: print('mine', flush=True)", 0, ["mine", "alive"]),
+    ],
+)
+def test_a_handler_that_was_closed_before_passes_the_signal_on(previous: str, code: int, rest: list[str]) -> None:
+    done, lines = run(
+        f"""
+        signal.signal(signal.SIGTERM, {previous})
+        second = Mangum(app, lifespan_scope="process")
+        handler.start()
+        second.start()
+        handler.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("alive", flush=True)
+        """
+    )
+    assert (done, lines) == (code, [LINES[0], LINES[0], *DOWN, *DOWN, *rest])
+
+
+def test_an_interrupt_outside_the_task_ends_it() -> None:
+    log = []
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asyncio.get_running_loop().call_soon(interrupt)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            log.append("ended")
+
+    with Mangum(app, "off") as handler, pytest.raises(KeyboardInterrupt):
+        handler(EVENT, None)
+    assert log == ["ended"]
+
+
+def test_an_interrupt_of_a_task_that_will_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mangum.loop._WIND_DOWN_S", 0.01)
+    held: list[Any] = []
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asyncio.get_running_loop().call_soon(interrupt)
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                held.append(True)
+
+    handler = Mangum(app, "off")
+    with pytest.raises(KeyboardInterrupt):
+        handler(EVENT, None)
+    handler.close()
+    assert held == [True, True]
+    gc.collect()

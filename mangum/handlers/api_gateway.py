@@ -10,7 +10,7 @@ from mangum.handlers.paths import decode_sent_path, is_below, quote_decoded_path
 from mangum.handlers.payload_v1 import PayloadV1
 from mangum.handlers.payload_v2 import PayloadV2
 from mangum.handlers.sources import Source, source_of
-from mangum.types import LambdaContext, LambdaEvent
+from mangum.types import LambdaEvent
 
 __all__ = ["APIGateway", "HTTPGateway", "HTTPGatewayV1", "HTTPGatewayV2"]
 
@@ -66,11 +66,11 @@ class HTTPGateway:
     """An HTTP API: a `HTTPGatewayV1` or `HTTPGatewayV2`, by the event's payload format."""
 
     def __new__(  # type: ignore[misc] # the two are what it stands for
-        cls, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]
+        cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]
     ) -> HTTPGatewayV1 | HTTPGatewayV2:
         payload = HTTPGatewayV1 if event.get("version") == "1.0" else HTTPGatewayV2
         return payload(event, context, config)
 
     @classmethod
-    def infer(cls, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]) -> bool:
+    def infer(cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> bool:
         return source_of(event) in (Source.HTTP_API_V1, Source.HTTP_API_V2)

@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from mangum.config import AUTO, Config
-from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT, SURELY_SMALL, check_size, decode_body, encode_body
+from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT, check_size, decode_body, encode_body, may_be_too_large
 from mangum.handlers.fields import FieldList, invalid_event
 from mangum.handlers.headers import HeaderPairs, decode_headers
 from mangum.handlers.origin import Origin, server
 from mangum.handlers.paths import place_under, strip_prefix
 from mangum.handlers.sources import Source, source_of
-from mangum.types import Headers, LambdaContext, LambdaEvent, Response, Scope
+from mangum.types import Headers, LambdaEvent, Response, Scope
 
 __all__ = ["HTTPHandler"]
 
 # As in requestContext.protocol; "1.1" where it is absent, since no source passes on what it spoke with the client.
 _HTTP_VERSIONS = {"HTTP/1.0": "1.0", "HTTP/2": "2", "HTTP/2.0": "2"}
 
+_SURELY_SMALL = 512  # characters of a body that every source carries
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "offlineContext_")
 
 _UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
@@ -39,13 +40,13 @@ class HTTPHandler(ABC):
     response_limit: ClassVar[int] = LAMBDA_RESPONSE_LIMIT
     way_out: ClassVar[str] = "Send less at once, or put the content into S3 and redirect to a presigned URL."
 
-    def __init__(self, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]) -> None:
+    def __init__(self, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> None:
         self.event = event
         self.context = context
         self.config = config if config.__class__ is Config else Config.of(config)
 
     @classmethod
-    def infer(cls, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]) -> bool:
+    def infer(cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> bool:
         return source_of(event) in cls.sources
 
     @property
@@ -86,7 +87,7 @@ class HTTPHandler(ABC):
         body, is_base64 = encode_body(sent, content_type, known.get("content-encoding"), config.text_mime_types.match)
         if config.exclude_headers:
             pairs = [pair for pair in pairs if pair[0] not in config.exclude_headers]
-        if len(body) > SURELY_SMALL:
+        if len(body) > _SURELY_SMALL and may_be_too_large(body, self.response_limit):
             check_size(sent, body, is_base64, pairs, self.response_limit, self.way_out)
         return self._answer(response["status"], pairs, body, is_base64)
 

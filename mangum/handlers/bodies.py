@@ -6,31 +6,36 @@ import binascii
 import logging
 import sys
 from collections.abc import Callable
-from json.encoder import encode_basestring_ascii
 
 from mangum.exceptions import ResponseTooLarge
 from mangum.handlers.headers import HeaderPairs
 
-__all__ = ["LAMBDA_RESPONSE_LIMIT", "SURELY_SMALL", "check_size", "decode_body", "encode_body"]
+__all__ = ["LAMBDA_RESPONSE_LIMIT", "check_size", "decode_body", "encode_body", "may_be_too_large"]
 
 # The ceiling that Lambda's Runtime API names when it refuses a response: 6 MiB + 100.
 LAMBDA_RESPONSE_LIMIT = 6_291_556
 
-# No source refuses a body of this many characters, even if each were escaped: need not be measured.
-SURELY_SMALL = 2048
-
 # JSON writes these characters as two ("\n") or, the other control characters, as six ("\u0000").
 _TWO = b'"\\\b\f\n\r\t'
 _SIX = bytes(set(range(32)) - set(_TWO))
-_NOT_ESCAPED = bytes(set(range(256)) - set(_TWO) - set(_SIX))
+_NEITHER = bytes(set(range(256)) - set(_TWO) - set(_SIX))
 _NOT_SIX = bytes(set(range(256)) - set(_SIX))
-_MOST_PER_CHARACTER = 6
+_MOST_ADDED = 5  # for each byte
 
-# Lambda's Python runtimes before 3.12 write every character beyond ASCII as an escape.
-_ESCAPES_NON_ASCII = sys.version_info < (3, 12)
+# Lambda's Python runtimes before 3.12 write every character beyond ASCII as an escape, and DEL: six for one, two or
+# three bytes of UTF-8, twelve for four. A character is known by its first byte.
+_ESCAPES_BEYOND_ASCII = sys.version_info < (3, 12)
+_ADDED_BY_FIRST_BYTE = [
+    (5, bytes(set(range(256)) - {0x7F})),
+    (4, bytes(set(range(256)) - set(range(0xC2, 0xE0)))),
+    (3, bytes(set(range(256)) - set(range(0xE0, 0xF0)))),
+    (8, bytes(set(range(256)) - set(range(0xF0, 0xF5)))),
+]
+_CHUNK = 256 * 1024
 
 logger = logging.getLogger("mangum.http")
 
+_HEADROOM = 32 * 1024
 _ENVELOPE = 256  # keys, quotes and the status of the answer's JSON document
 
 
@@ -76,6 +81,12 @@ def encode_body(
     return binascii.b2a_base64(body, newline=False).decode("ascii"), True
 
 
+def may_be_too_large(body: str, limit: int) -> bool:
+    """Whether the answer has to be measured: not if its body stays within the limit even were each character escaped,
+    with room for headers, whose own limits are far lower."""
+    return len(body) * 12 > limit - _HEADROOM
+
+
 def check_size(body: bytes, text: str, is_base64: bool, pairs: HeaderPairs, limit: int, way_out: str) -> None:
     """Make sure that the answer's JSON document is not larger than its source carries.
 
@@ -85,30 +96,26 @@ def check_size(body: bytes, text: str, is_base64: bool, pairs: HeaderPairs, limi
         ResponseTooLarge: it is. The message has the size, the limit and `way_out`.
     """
     size = _ENVELOPE + sum(len(name) + len(value) + 6 for name, value in pairs)
-    budget = limit - size
     if is_base64:
         size += len(text)
-    elif _ESCAPES_NON_ASCII and not text.isascii():
-        size += len(encode_basestring_ascii(text))
     else:
-        size += len(body) + _escapes(body, budget - len(body))
+        size += _json_size(body, limit - size, _ESCAPES_BEYOND_ASCII and not text.isascii())
     if size > limit:
         raise ResponseTooLarge(
             f"The response is too large: about {size:,} bytes as Lambda's answer, and {limit:,} is the most. {way_out}"
         )
 
 
-def _escapes(body: bytes, budget: int) -> int:
-    """How many characters JSON's escapes add to a text of one byte a character, or, where that stays within `budget`
-    for sure, only as many as its larger part adds: text that is far from the limit is not read to its end."""
-    unread = min(max(budget // 2 // (_MOST_PER_CHARACTER - 1), 0), len(body))
-    if unread:
-        added = _count_escapes(body[: len(body) - unread])
-        if added <= budget // 2:
-            return added
-    return _count_escapes(body)
-
-
-def _count_escapes(body: bytes) -> int:
-    escaped = body.translate(None, _NOT_ESCAPED)
-    return len(escaped) + len(escaped.translate(None, _NOT_SIX)) * (_MOST_PER_CHARACTER - 2)
+def _json_size(body: bytes, budget: int, escapes_beyond_ascii: bool) -> int:
+    """The size of a text as a JSON string, or enough of it to know that it stays within `budget`, for sure: what is
+    far from it is not read to its end."""
+    size = len(body)
+    for start in range(0, len(body), _CHUNK):
+        if size + (len(body) - start) * _MOST_ADDED <= budget or size > budget:
+            break
+        chunk = body[start : start + _CHUNK]
+        escaped = chunk.translate(None, _NEITHER)
+        size += len(escaped) + 4 * len(escaped.translate(None, _NOT_SIX))
+        if escapes_beyond_ascii:
+            size += sum(added * len(chunk.translate(None, others)) for added, others in _ADDED_BY_FIRST_BYTE)
+    return size

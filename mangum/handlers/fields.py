@@ -54,7 +54,9 @@ def _check_field(event: object, path: str, check: Check) -> str | None:
     seen = "the event"
     for key in path.split("."):
         if not isinstance(value, dict):
-            return None if value is None or value is MISSING else f"{seen} is {_type_name(value)}, not an object"
+            if value is None or value is MISSING:
+                return check(path, MISSING)
+            return f"{seen} is {_type_name(value)}, not an object"
         name, bracket, _ = key.partition("[")
         value = value.get(name, MISSING)
         seen = f"`{path[: path.index(key) + len(key)]}`"

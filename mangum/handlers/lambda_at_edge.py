@@ -12,11 +12,10 @@ from mangum.exceptions import InvalidResponse, RequestRefused
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.bodies import decode_body
 from mangum.handlers.fields import list_of, optional, present, record_of, table_of, text
-from mangum.handlers.headers import HeaderPairs
-from mangum.handlers.origin import origin_of
+from mangum.handlers.headers import HeaderPairs, header_names
 from mangum.handlers.paths import decode_sent_path
 from mangum.handlers.sources import Source
-from mangum.types import Headers, Scope
+from mangum.types import Scope
 
 __all__ = ["LambdaAtEdge"]
 
@@ -92,21 +91,18 @@ class LambdaAtEdge(HTTPHandler):
 
     def _scope(self) -> Scope:
         request = self._cf["request"]
-        headers: Headers = [
-            [name.lower().encode(), entry["value"].encode()]
-            for name, entries in (request.get("headers") or {}).items()
-            for entry in entries
-        ]
-        host, port, _ = origin_of(headers, None)
-        forwarded = dict(headers).get(b"cloudfront-forwarded-proto")
+        given: dict[str, list[dict[str, str]]] = request.get("headers") or {}
+        query_string = request.get("querystring")
+        path, raw_path = decode_sent_path(request.get("uri") or "/")
         return self._http_scope(
             request["method"],
-            *decode_sent_path(request.get("uri") or "/"),
-            (request.get("querystring") or "").encode(),
-            headers,
+            path,
+            raw_path,
+            query_string.encode() if query_string else b"",
+            [[header_names[name], entry["value"].encode()] for name, entries in given.items() for entry in entries],
             request.get("clientIp"),
             None,
-            (host, port, forwarded.decode("latin-1") if forwarded else None),
+            (_last(given, "host"), _last(given, "x-forwarded-port"), _last(given, "cloudfront-forwarded-proto")),
         )
 
     def _body(self) -> bytes:
@@ -134,3 +130,8 @@ class LambdaAtEdge(HTTPHandler):
             "body": "" if status == 204 else body,  # CloudFront answers 502 to a 204 with a body
             "bodyEncoding": "base64" if is_base64 else "text",
         }
+
+
+def _last(headers: dict[str, list[dict[str, str]]], name: str) -> str | None:
+    entries = headers.get(name)
+    return entries[-1]["value"] if entries else None

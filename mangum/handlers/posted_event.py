@@ -12,7 +12,7 @@ from mangum.exceptions import EventFailed
 from mangum.handlers.paths import place_under, quote_decoded_path
 from mangum.handlers.sources import source_of
 from mangum.media_types import media_type
-from mangum.types import LambdaContext, LambdaEvent, Response, Scope
+from mangum.types import LambdaEvent, Response, Scope
 
 __all__ = ["PostedEvent", "is_event_path"]
 
@@ -24,13 +24,13 @@ _HOST = "lambda"
 class PostedEvent:
     """The event as JSON body of a request; the JSON of the response is what Lambda gets back."""
 
-    def __init__(self, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]) -> None:
+    def __init__(self, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> None:
         self.event = event
         self.context = context
         self.config = Config.of(config)
 
     @classmethod
-    def infer(cls, event: LambdaEvent, context: LambdaContext, config: Mapping[str, Any]) -> bool:
+    def infer(cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> bool:
         return Config.of(config).event_path is not None and source_of(event).is_posted
 
     @property

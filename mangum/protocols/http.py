@@ -75,7 +75,7 @@ class HTTPCycle:
             status = message.get("status")
             if not isinstance(status, int):
                 raise UnexpectedMessage(f"http.response.start needs an integer `status`, not {status!r}.")
-            self._headers = list(message.get("headers", ()))
+            self._headers = list(message.get("headers") or ())
             self._status = status
         elif kind != "http.response.body" or self.response is not None:
             raise UnexpectedMessage(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from typing import Any
+from typing import Any, cast
 
 from mangum.exceptions import LifespanFailure, LifespanUnsupported, UnexpectedMessage
 from mangum.protocols.cancellation import is_cancelled_from_outside
@@ -92,8 +92,7 @@ class Lifespan:
 
     def cancel(self) -> None:
         """Cancel the application's task once, so that its clean-up can await."""
-        if self.task is not None:
-            self.task.cancel()
+        cast("asyncio.Task[Any]", self.task).cancel()  # it has begun: its owner waits for the startup first
 
     def raise_failure(self) -> None:
         """To be called when startup has returned, and again when the task has ended.
@@ -110,6 +109,8 @@ class Lifespan:
         elif isinstance(error, UnexpectedMessage):
             self._failure = LifespanFailure(str(error))
             self._failure.__cause__ = error
+        elif self._stage is _Stage.CONNECTING:
+            logger.debug("The application raised on a scope of type 'lifespan'.", exc_info=error)
         else:
             logger.error("Exception in 'lifespan' protocol.", exc_info=error)
             if self._mode == "on" and self._stage is _Stage.STARTUP:

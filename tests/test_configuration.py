@@ -1,0 +1,225 @@
+"""The adapter's arguments: what they become, and what is said about wrong ones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import mangum
+from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+from mangum.config import Config
+from mangum.exceptions import ConfigurationError, MangumError
+from mangum.handlers import ALB, APIGateway, HTTPGateway, LambdaAtEdge
+from mangum.local.requests import HTTPRequest
+from mangum.types import LambdaConfig, LambdaContext, LambdaEvent, Response, Scope
+from tests.apps import Recorder, hello
+from tests.sources import BY_NAME
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lifespan": "maybe"}, "Invalid argument supplied for `lifespan`. Choices are: auto|on|off"),
+        (
+            {"lifespan_scope": "sandbox"},
+            "Invalid argument supplied for `lifespan_scope`. Choices are: invocation|process",
+        ),
+        (
+            {"log_level": "loud"},
+            "Invalid argument supplied for `log_level`. Choices are: critical|error|warning|info|debug",
+        ),
+        ({"api_gateway_base_path": 5}, '`api_gateway_base_path` must be a path prefix like "/api", not 5.'),
+        ({"root_path": b"/x"}, "`root_path` must be a path prefix like \"/api\", not b'/x'."),
+        (
+            {"root_path": "auto", "api_gateway_base_path": "/x"},
+            "`api_gateway_base_path` strips a prefix from the path and `root_path` keeps it: use one of the two.",
+        ),
+        ({"event_path": "events"}, "`event_path` must be a path like \"/events\", not 'events'."),
+        ({"event_path": 5}, '`event_path` must be a path like "/events", not 5.'),
+        ({"text_mime_types": "text/x"}, "`text_mime_types` must be a list of strings, not 'text/x'."),
+        (
+            {"text_mime_types": ["yaml"]},
+            (
+                "`text_mime_types` has 'yaml': each entry must be a media type like \"application/yaml\", "
+                'or all of a type like "text/".'
+            ),
+        ),
+        ({"exclude_headers": [5]}, "`exclude_headers` must be a list of strings, not [5]."),
+        ({"custom_handlers": ALB}, f"`custom_handlers` must be a list of classes, not {ALB!r}."),
+        (
+            {"custom_handlers": [str]},
+            (
+                "`custom_handlers` has <class 'str'>: each entry must be a class with a classmethod "
+                "`infer(event, context, config)`; see `mangum.types.LambdaHandler`."
+            ),
+        ),
+    ],
+)
+def test_a_wrong_argument_says_what_is_allowed(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Mangum(hello, **arguments)
+    assert str(caught.value) == message
+    assert isinstance(caught.value, MangumError)
+
+
+def test_a_wrong_choice_is_noted() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Mangum(hello, "maybe")  # type: ignore[arg-type]
+    assert caught.value.__notes__ == ["It was 'maybe'."]
+
+
+def test_the_application_must_be_callable() -> None:
+    with pytest.raises(ConfigurationError, match="`app` must be an ASGI 3 application, a callable, not 'app'"):
+        Mangum("app")  # type: ignore[arg-type]
+
+
+def test_only_app_and_lifespan_are_positional() -> None:
+    assert Mangum(hello, "off").lifespan == "off"
+    with pytest.raises(TypeError):
+        Mangum(hello, "off", "/api")  # type: ignore[call-arg,arg-type]
+
+
+def test_what_mangum_0_22_read_of_the_configuration() -> None:
+    handler = Mangum(hello)
+    assert handler.app is hello
+    assert handler.lifespan == "auto"
+    assert handler.config["api_gateway_base_path"] == "/"
+    assert handler.config["text_mime_types"] == DEFAULT_TEXT_MIME_TYPES
+    assert handler.config["exclude_headers"] == []
+    assert dict(handler.config) == {
+        "api_gateway_base_path": "/",
+        "text_mime_types": DEFAULT_TEXT_MIME_TYPES,
+        "exclude_headers": [],
+    }
+    assert len(handler.config) == 3
+    with pytest.raises(KeyError):
+        handler.config["dsn"]
+
+
+def test_arguments_are_normalised_and_text_types_added() -> None:
+    handler = Mangum(
+        hello,
+        api_gateway_base_path="api/",
+        text_mime_types=["application/yaml", "model/*", "text/x; charset=utf-8"],
+        exclude_headers=("X-B", "x-A"),
+    )
+    assert handler.config["api_gateway_base_path"] == "/api"
+    assert handler.config["exclude_headers"] == ["x-a", "x-b"]
+    assert handler.config["text_mime_types"] == [
+        *DEFAULT_TEXT_MIME_TYPES,
+        "application/yaml",
+        "model/*",
+        "text/x; charset=utf-8",
+    ]
+
+
+def test_text_types_can_be_appended_as_with_mangum_0_22() -> None:
+    event = BY_NAME["rest-api"].event(HTTPRequest(method="GET", path="/"))
+    app = Recorder(headers=[[b"content-type", b"application/x-yaml"]], body=b"a: 1")
+    with Mangum(app) as handler:
+        assert handler(event, None)["isBase64Encoded"] is True
+        handler.config["text_mime_types"].append("application/x-yaml")
+        assert handler(event, None)["isBase64Encoded"] is False
+    assert "application/x-yaml" not in DEFAULT_TEXT_MIME_TYPES
+
+
+@pytest.fixture
+def mangum_logger() -> Iterator[logging.Logger]:
+    logger = logging.getLogger("mangum")
+    yield logger
+    logger.setLevel(logging.NOTSET)
+
+
+def test_log_level(mangum_logger: logging.Logger) -> None:
+    Mangum(hello)
+    assert mangum_logger.level == logging.NOTSET
+    Mangum(hello, log_level="error")
+    assert mangum_logger.level == logging.ERROR
+    assert logging.getLogger("mangum.http").getEffectiveLevel() == logging.ERROR
+
+
+class Custom:
+    """As mangum 0.22 documents a custom handler."""
+
+    @classmethod
+    def infer(cls, event: LambdaEvent, context: LambdaContext, config: LambdaConfig) -> bool:
+        return "my-custom-key" in event
+
+    def __init__(self, event: LambdaEvent, context: LambdaContext, config: LambdaConfig) -> None:
+        self.event = event
+        self.config = config
+
+    @property
+    def body(self) -> bytes:
+        return b"My request body"
+
+    @property
+    def scope(self) -> Scope:
+        return {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "headers": [],
+            "path": "/",
+            "raw_path": None,
+            "root_path": "",
+            "scheme": "https",
+            "query_string": b"",
+            "server": ("mangum", 8080),
+            "client": ("127.0.0.1", 0),
+            "asgi": {"version": "3.0"},
+        }
+
+    def __call__(self, response: Response) -> dict[str, Any]:
+        return {"custom": response["status"], "types": self.config["text_mime_types"]}
+
+
+@pytest.mark.parametrize("lifespan", ["auto", "off"])
+def test_a_custom_handler_comes_first(lifespan: Any) -> None:
+    request = BY_NAME["rest-api"].event(HTTPRequest(method="GET", path="/"))
+    app = Recorder()
+    with Mangum(app, lifespan, custom_handlers=[Custom], event_path="/") as handler:
+        assert handler({**request, "my-custom-key": 1}, None) == {"custom": 200, "types": DEFAULT_TEXT_MIME_TYPES}
+        assert app.body == b"My request body"
+        assert handler.infer(request, None).__class__ is APIGateway
+
+
+def test_a_handler_of_ones_own_can_extend_a_built_in_one() -> None:
+    class Prefixed(APIGateway):
+        @property
+        def scope(self) -> Scope:
+            return {**super().scope, "path": "/prefixed"}
+
+        def __call__(self, response: Response) -> dict[str, Any]:
+            return {**super().__call__(response), "extended": True}
+
+    app = Recorder()
+    event = BY_NAME["rest-api"].event(HTTPRequest(method="GET", path="/x"))
+    with Mangum(app, custom_handlers=[Prefixed]) as handler:
+        assert handler(event, None)["extended"] is True
+    assert app.scope["path"] == "/prefixed"
+
+
+def test_places_of_mangum_0_22() -> None:
+    from mangum.handlers.alb import ALB as alb_place
+    from mangum.handlers.api_gateway import APIGateway as rest_place
+    from mangum.handlers.api_gateway import HTTPGateway as http_place
+    from mangum.handlers.lambda_at_edge import LambdaAtEdge as edge_place
+
+    assert (alb_place, rest_place, http_place, edge_place) == (ALB, APIGateway, HTTPGateway, LambdaAtEdge)
+    for name in ("ASGI", "Scope", "Receive", "Send", "Message", "LambdaEvent", "LambdaContext", "LambdaConfig"):
+        assert hasattr(mangum.types, name)
+    for name in ("LambdaHandler", "Response", "LifespanMode", "QueryParams", "Headers"):
+        assert hasattr(mangum.types, name)
+    for name in ("ConfigurationError", "LifespanFailure", "LifespanUnsupported", "UnexpectedMessage"):
+        assert issubclass(getattr(mangum.exceptions, name), Exception)
+
+
+def test_a_configuration_made_by_hand() -> None:
+    assert Config.of({})["text_mime_types"] == DEFAULT_TEXT_MIME_TYPES
+    config = Config()
+    assert Config.of(config) is config

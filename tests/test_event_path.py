@@ -1,0 +1,112 @@
+"""Events that are not HTTP, POSTed to the application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mangum import Mangum
+from mangum.config import Config
+from mangum.exceptions import EventFailed, UnsupportedEvent
+from mangum.handlers.posted_event import PostedEvent
+from mangum.local.requests import HTTPRequest
+from mangum.types import Headers
+from tests.apps import Context, Recorder, WithLifespan
+from tests.sources import BY_NAME, FrontDoor
+
+JSON: Headers = [[b"Content-Type", b"application/json; charset=utf-8"]]
+QUEUE = {"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": "\ud83d\ude00"}]}
+
+
+def post(status: int, headers: Headers, body: bytes, event: Any = QUEUE, **arguments: Any) -> Any:
+    with Mangum(Recorder(status, headers, body), event_path="/events", **arguments) as handler:
+        return handler(event, Context())
+
+
+def test_the_json_of_the_response_is_what_lambda_gets() -> None:
+    failures = b'{"batchItemFailures": [{"itemIdentifier": "1"}]}'
+    assert post(200, JSON, failures) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert post(200, [[b"content-type", b"application/problem+json"]], b"[1]") == [1]
+
+
+def test_a_response_without_json_is_null(caplog: pytest.LogCaptureFixture) -> None:
+    assert post(204, [], b"") is None
+    assert caplog.messages == []
+    assert post(200, [[b"content-type", b"text/plain"]], b"123") is None
+    assert post(200, [], b"123") is None
+    assert "The response to an SQS event is 'text/plain', not JSON: Lambda gets null." in caplog.messages
+
+
+def test_json_that_cannot_be_read_fails() -> None:
+    with pytest.raises(EventFailed, match="could not be read"):
+        post(200, JSON, b"{")
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 503])
+def test_an_error_status_fails_so_that_lambda_retries(status: int) -> None:
+    with pytest.raises(EventFailed, match=f"answered {status} to an SQS event") as caught:
+        post(status, JSON, b"{}")
+    assert caught.value.status == status
+
+
+def test_an_exception_fails_too() -> None:
+    async def app(*args: Any) -> None:
+        raise ValueError
+
+    with Mangum(app, event_path="/events") as handler, pytest.raises(EventFailed, match="500"):
+        handler(QUEUE, None)
+
+
+@pytest.mark.parametrize("event", [{"action": "migrate"}, [1, 2], "text", 5, None])
+def test_any_value_can_be_invoked(event: Any) -> None:
+    assert post(200, JSON, b'"ok"', event) == "ok"
+
+
+def test_a_websocket_event_is_not_posted() -> None:
+    event = {"requestContext": {"connectionId": "x", "eventType": "MESSAGE"}, "body": "{}"}
+    with pytest.raises(UnsupportedEvent, match="WebSocket"):
+        post(200, JSON, b"{}", event)
+
+
+@pytest.mark.parametrize(("root_path", "path"), [("/api", "/api/events"), ("auto", "/events"), (None, "/events")])
+def test_it_is_below_the_root_path(root_path: str | None, path: str) -> None:
+    app = Recorder(200, JSON, b"{}")
+    with Mangum(app, event_path="/events", root_path=root_path) as handler:
+        handler(QUEUE, Context())
+    assert (app.scope["path"], app.scope["raw_path"]) == (path, path.encode())
+    assert app.scope["root_path"] == (root_path if root_path == "/api" else "")
+    assert app.scope["headers"][:2] == [[b"host", b"lambda"], [b"content-type", b"application/json"]]
+
+
+def test_the_lifespan_is_around_it() -> None:
+    app = WithLifespan(Recorder(200, JSON, b"1"))
+    with Mangum(app, event_path="/events") as handler:
+        assert handler(QUEUE, Context()) == 1
+    assert app.log == ["startup", "request", "shutdown"]
+
+
+@pytest.mark.parametrize("path", ["/events", "/events/", "//events", "/%65vents", "/events//"])
+def test_a_request_from_outside_gets_404(door: FrontDoor, path: str) -> None:
+    app = Recorder()
+    with Mangum(app, lifespan="off", event_path="/events") as handler:
+        status, _, body = door.read(handler(door.event(HTTPRequest(method="POST", path=path)), Context()))
+    assert (status, body) == (404, b"Not Found")
+    assert app.scope == {}
+
+
+def test_a_request_from_outside_gets_404_below_the_root_path() -> None:
+    app = Recorder()
+    with Mangum(app, lifespan="off", event_path="/events", root_path="/api") as handler:
+        for path in ("/events", "/api/events"):
+            event = BY_NAME["function-url"].event(HTTPRequest(method="POST", path=path))
+            assert handler(event, None)["statusCode"] == 404
+        ok = BY_NAME["function-url"].event(HTTPRequest(method="POST", path="/api/events/1"))
+        assert handler(ok, None)["statusCode"] == 200
+
+
+def test_who_claims_an_event() -> None:
+    assert PostedEvent.infer(QUEUE, Context(), Config(event_path="/events"))
+    assert not PostedEvent.infer(QUEUE, Context(), Config())
+    request = BY_NAME["alb"].event(HTTPRequest(method="GET", path="/"))
+    assert not PostedEvent.infer(request, Context(), Config(event_path="/events"))

@@ -1,0 +1,83 @@
+"""`import mangum` is light, and imports point one way."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mangum
+
+PACKAGE = Path(mangum.__file__).parent
+HEAVY = (
+    "anyio",
+    "starlette",
+    "uvicorn",
+    "typer",
+    "rich",
+    "boto3",
+    "botocore",
+    "aiobotocore",
+    "redis",
+    "asyncpg",
+    "sqlite3",
+)
+
+# What a module may import of its own package: anything further to the left, or in its own layer.
+LAYERS = [
+    {"exceptions", "types", "media_types"},
+    {"config"},
+    {"handlers", "protocols", "loop", "deadline"},
+    {"sandbox"},
+    {"invocation"},
+    {"adapter"},
+    {"local"},
+    {"cli"},
+    {"__main__"},
+]
+STRANGERS = [("handlers", "protocols"), ("protocols", "handlers"), ("handlers", "loop"), ("handlers", "deadline")]
+
+
+def test_importing_mangum_loads_nothing_heavy() -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); import mangum; "
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    command = [sys.executable, "-I", "-S", "-c", program]  # without what an environment loads at its start
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of mangum that a module imports, as names of its top level."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        found |= {name.split(".")[1] for name in names if name.startswith("mangum.")}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own == "__init__":
+        assert imports(path) == {"adapter"}
+        return
+    allowed: set[str] = set()
+    for layer in LAYERS:
+        allowed |= layer
+        if own in layer:
+            break
+    else:
+        raise AssertionError(f"{own} is in no layer")
+    assert imports(path) <= allowed
+    assert not [other for mine, other in STRANGERS if mine == own and other in imports(path)]
+
+
+def test_the_package_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()
+    assert set(mangum.__all__) == {"Mangum", "__version__"}
