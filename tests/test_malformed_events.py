@@ -98,6 +98,7 @@ def test_what_is_no_event_is_refused(event: Any) -> None:
         ("rest-api", {"multiValueQueryStringParameters": {"a": 1}}, "`multiValueQueryStringParameters.a` is a number"),
         ("alb", {"path": 5}, "`path` is a number, not a string"),
         ("lambda-at-edge", {"Records": [{"cf": 5}]}, "`Records[0].cf` is a number, not an object"),
+        ("lambda-at-edge", {"Records": [{"cf": None}]}, "`Records[0].cf.request` is missing"),
         ("lambda-at-edge", {"Records": [{"cf": {}}]}, "`Records[0].cf.request` is missing"),
         (
             "lambda-at-edge",
