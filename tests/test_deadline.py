@@ -16,9 +16,15 @@ from tests.apps import Context, WithLifespan, respond
 from tests.sources import BY_NAME
 
 EVENT = BY_NAME["http-api-2.0"].event(HTTPRequest(method="GET", path="/slow"))
-SOON = Context(50)
+SOON = Context(500)
 
 every_scope = pytest.mark.parametrize("arguments", [{"lifespan": "off"}, {}, {"lifespan_scope": "process"}])
+
+
+@pytest.fixture(autouse=True)
+def _large_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline comes early, and leaves a busy machine time for what follows it."""
+    monkeypatch.setattr("mangum.deadline._RESERVE_SHARE", 0.9)
 
 
 async def sleeps(scope: Scope, receive: Receive, send: Send) -> None:
@@ -185,7 +191,7 @@ def test_a_context_that_does_not_tell_sets_no_deadline(context: Any) -> None:
 def test_invocations_share_one_timer_that_moves_with_them() -> None:
     """A long deadline before it, and an early wake-up, do not keep a short one from its time."""
     with Mangum(sleeps, "off") as handler:
-        for remaining_ms in (60, 40, 80):
+        for remaining_ms in (600, 400, 800):
             assert handler(EVENT, Context(remaining_ms))["statusCode"] == 504
 
     async def quick(scope: Scope, receive: Receive, send: Send) -> None:
@@ -194,14 +200,14 @@ def test_invocations_share_one_timer_that_moves_with_them() -> None:
 
     fast = BY_NAME["http-api-2.0"].event(HTTPRequest(method="GET", path="/fast"))
     with Mangum(quick, "off") as handler:
-        assert handler(fast, Context(20))["statusCode"] == 200  # arms the timer, which wakes up during the next
+        assert handler(fast, Context(200))["statusCode"] == 200  # arms the timer, which wakes up during the next
         assert handler(EVENT, Context(30_000))["statusCode"] == 200
 
 
 @pytest.mark.anyio
 async def test_invocations_at_the_same_time_have_their_own_deadlines() -> None:
     async with Mangum(sleeps, "off") as handler, asyncio.TaskGroup() as group:
-        soon = group.create_task(handler.invoke(EVENT, Context(20)))
+        soon = group.create_task(handler.invoke(EVENT, Context(200)))
         late = group.create_task(handler.invoke(EVENT, Context(60_000)))
         assert (await soon)["statusCode"] == 504
         assert not late.done()
@@ -239,8 +245,21 @@ async def test_a_watchdog_without_deadlines_sleeps(caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.DEBUG)
     loop = asyncio.get_running_loop()
     watchdog = Watchdog(loop)
-    deadline = watchdog.watch(Context(20))
+    deadline = watchdog.watch(Context(200))
     assert deadline is not None
     deadline.release()
     await asyncio.sleep(0.05)
     assert not deadline.expired
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("remaining_ms", "reserve_s"), [(1_000, 0.1), (3_000, 0.3), (29_000, 0.5), (900_000, 0.5)])
+async def test_what_is_set_apart(remaining_ms: int, reserve_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    deadline = Watchdog(loop).watch(Context(remaining_ms))
+    assert deadline is not None
+    left = remaining_ms / 1000 - reserve_s
+    assert begin + left <= deadline.due <= loop.time() + left
+    deadline.release()
