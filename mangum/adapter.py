@@ -15,7 +15,7 @@ from mangum.handlers.base import HTTPHandler
 from mangum.handlers.posted_event import PostedEvent, is_event_path
 from mangum.handlers.sources import Source, source_of
 from mangum.invocation import run_invocation
-from mangum.protocols.http import plain_response
+from mangum.protocols.http import plain_response, request_line
 from mangum.protocols.lifespan import Lifespan
 from mangum.sandbox import Sandbox
 from mangum.types import (
@@ -90,6 +90,7 @@ class Mangum:
             logger.setLevel(log_level.upper())
         has_lifespan = lifespan != "off"
         self._starts_each_time = has_lifespan and lifespan_scope == "invocation"
+        self._knows_no_lifespan = False
         self._sandbox = Sandbox(app, lifespan, keeps_lifespan=has_lifespan and lifespan_scope == "process")
         self._finalizer = weakref.finalize(self, self._sandbox.close_at_exit)
 
@@ -123,14 +124,18 @@ class Mangum:
             return handler(plain_response(refusal.status, _PHRASES[refusal.status]))
         if body:
             _add_content_length(scope, len(body))
-        lifespan = Lifespan(self.app, self.lifespan) if self._starts_each_time else None
-        response = await run_invocation(self.app, scope, body, self._sandbox, lifespan)
+        lifespan = None
+        if self._starts_each_time:
+            lifespan = Lifespan(self.app, self.lifespan)
+        elif self._knows_no_lifespan:
+            scope["state"] = {}
+        response = await run_invocation(self.app, scope, body, context, self._sandbox, lifespan)
         if lifespan is not None and lifespan.unsupported and self.lifespan == "auto":
-            self._starts_each_time = False
+            self._starts_each_time, self._knows_no_lifespan = False, True
         try:
             return handler(response)
         except ResponseError as error:
-            logger.error("%s %s: %s", scope["method"], scope["path"], error)
+            logger.error("%s: %s", request_line(scope), error)
             return handler(plain_response(500, "Internal Server Error"))
 
     def infer(self, event: Any, context: LambdaContext | Any) -> LambdaHandler:
@@ -208,7 +213,7 @@ _PHRASES = {404: "Not Found", 413: "Content Too Large"}
 
 def _add_content_length(scope: Scope, length: int) -> None:
     """REST APIs drop the header, and WSGI applications behind a2wsgi and Django's uploads read no body without it."""
-    headers = scope["headers"]
+    headers = scope.get("headers") or []
     if not any(name == b"content-length" for name, _ in headers):
         scope["headers"] = [*headers, [b"content-length", b"%d" % length]]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from mangum.deadline import Deadline
-from mangum.protocols.http import HTTPCycle, plain_response
+from mangum.protocols.http import HTTPCycle, plain_response, request_line
 from mangum.protocols.lifespan import Lifespan
 from mangum.sandbox import Sandbox
 from mangum.types import ASGI, Response, Scope
@@ -17,11 +18,11 @@ logger = logging.getLogger("mangum")
 
 
 async def run_invocation(
-    app: ASGI, scope: Scope, body: bytes, sandbox: Sandbox, lifespan: Lifespan | None = None
+    app: ASGI, scope: Scope, body: bytes, context: Any, sandbox: Sandbox, lifespan: Lifespan | None = None
 ) -> Response:
     """Run the application on one request, with `lifespan` around it, or else with the one that the sandbox keeps.
 
-    The context in the scope tells how long: shortly before Lambda would kill the sandbox, what runs is cancelled, once
+    `context`, Lambda's, tells how long: shortly before Lambda would kill the sandbox, what runs is cancelled, once
     as asyncio cancels a task, so that its clean-up can await, and a moment later for good. The response is a 504 then,
     unless it was complete.
 
@@ -29,7 +30,7 @@ async def run_invocation(
         LifespanFailure: startup or shutdown failed.
     """
     cycle = HTTPCycle(app, scope, body)
-    deadline = sandbox.watchdog().watch(scope.get("aws.context"))
+    deadline = sandbox.watchdog().watch(context)
     failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
@@ -83,8 +84,7 @@ def _report_expiry(scope: Scope, response: Response | None) -> None:
     if task is not None and task.cancelling():  # the caller's own cancellation came while the deadline's was handled
         raise asyncio.CancelledError
     logger.error(
-        "%s %s was cancelled shortly before the function's timeout: %s",
-        scope["method"],
-        scope["path"],
+        "%s was cancelled shortly before the function's timeout: %s",
+        request_line(scope),
         "the answer is a 504." if response is None else "its response was complete, and stands.",
     )

@@ -168,3 +168,10 @@ def test_one_line_about_each_request(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "mangum"):
         call(Sender(START, body()))
     assert caplog.messages == ["POST /x 200"]
+
+
+def test_a_path_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    event = BY_NAME["function-url"].event(HTTPRequest(method="GET", path="/x%0AGET%20/y"))
+    with caplog.at_level(logging.INFO, "mangum"), Mangum(Sender(START, body()), lifespan="off") as handler:
+        handler(event, None)
+    assert caplog.messages == ["GET '/x\\nGET /y' 200"]

@@ -159,6 +159,7 @@ def test_an_application_that_does_not_know_lifespan_is_served(
         Mangum(Lifespan(live), mode, lifespan_scope=scope) as handler,
     ):
         assert handler(EVENT, None)["body"] == "{}"
+        assert handler(EVENT, None)["body"] == "{}"
     assert "ASGI 'lifespan' protocol appears unsupported." in caplog.messages
 
 

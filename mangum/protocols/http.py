@@ -10,7 +10,7 @@ from mangum.exceptions import UnexpectedMessage
 from mangum.protocols.cancellation import is_cancelled_from_outside
 from mangum.types import ASGI, Headers, Message, Response, Scope
 
-__all__ = ["HTTPCycle", "plain_response"]
+__all__ = ["HTTPCycle", "plain_response", "request_line"]
 
 logger = logging.getLogger("mangum.http")
 
@@ -18,6 +18,12 @@ logger = logging.getLogger("mangum.http")
 def plain_response(status: int, text: str) -> Response:
     """A response of mangum's own."""
     return {"status": status, "headers": [[b"content-type", b"text/plain; charset=utf-8"]], "body": text.encode()}
+
+
+def request_line(scope: Scope) -> str:
+    """Method and path for a log, on one line: a decoded path may hold a line break, and then is quoted."""
+    path = scope["path"]
+    return f"{scope['method']} {path if path.isprintable() else ascii(path)}"
 
 
 class HTTPCycle:
@@ -48,10 +54,9 @@ class HTTPCycle:
         else:
             if self.response is None:
                 logger.error(
-                    "The application returned before it had %s a response to %s %s.",
+                    "The application returned before it had %s a response to %s.",
                     "started" if self._status is None else "completed",
-                    self._scope["method"],
-                    self._scope["path"],
+                    request_line(self._scope),
                 )
         if self.response is None:
             self.response = plain_response(500, "Internal Server Error")
@@ -95,7 +100,8 @@ class HTTPCycle:
         self.response = {"status": self._status or 0, "headers": self._headers, "body": body}
         if self._completed is not None:
             self._completed.set()
-        logger.info("%s %s %s", self._scope["method"], self._scope["path"], self._status)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s %s", request_line(self._scope), self._status)
 
 
 def _as_bytes(body: Any) -> bytes:
