@@ -86,6 +86,7 @@ class Mangum:
             custom_handlers=custom_handlers,
             event_path=event_path,
         )
+        self.custom_handlers = list(self.config.custom_handlers)
         if log_level != "info":
             logger.setLevel(log_level.upper())
         has_lifespan = lifespan != "off"
@@ -145,7 +146,7 @@ class Mangum:
             UnsupportedEvent: none serves it.
         """
         config = self.config
-        for custom_handler in config.custom_handlers:
+        for custom_handler in self.custom_handlers:
             if custom_handler.infer(event, context, config):  # type: ignore[arg-type] # it has the keys of LambdaConfig
                 return custom_handler(event, context, config)
         source = source_of(event)
@@ -219,14 +220,13 @@ def _add_content_length(scope: Scope, length: int) -> None:
 
 
 def _unsupported(source: Source, event: object) -> str:
-    if source is Source.UNKNOWN and not isinstance(event, dict):
-        return f"The event is a {type(event).__name__}, not an object: no handler serves it."
     message = f"The adapter was unable to infer a handler for the event, which looks like {source.value}."
     if source is Source.AUTHORIZER:
         return f"{message} It asks for a decision over a request and is none itself: give the authorizer a function."
     if not source.is_posted:
         return f"{message} It is not served."
-    if source is Source.UNKNOWN:
-        keys = ", ".join(sorted(map(str, event)))[:200] if isinstance(event, dict) else ""
-        message += f" Its fields are: {keys or 'none'}."
+    if source is Source.UNKNOWN and isinstance(event, dict):
+        message += f" Its fields are: {', '.join(sorted(map(str, event)))[:200] or 'none'}."
+    elif source is Source.UNKNOWN:
+        message += f" It is a {type(event).__name__}, not an object."
     return f'{message} Mangum(app, event_path="/events") would POST it to the application as JSON.'

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+import weakref
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -41,6 +42,7 @@ class Sandbox:
         self._watchdog: Watchdog | None = None
         self._resident: _ResidentLifespan | None = None
         self._sigterm = _Sigterm(self)
+        _sandboxes.add(self)
 
     def watchdog(self) -> Watchdog:
         """The watchdog of the running event loop."""
@@ -119,6 +121,19 @@ class Sandbox:
             self.close(timeout_s=timeout_s)
         except Exception:
             logger.exception("The application could not be shut down.")
+
+
+# Closed before the interpreter waits for its threads, not after it as `atexit` has it: a worker thread of the
+# application's may end with the lifespan only. The executors of concurrent.futures are closed in the same way.
+_sandboxes: weakref.WeakSet[Sandbox] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for sandbox in list(_sandboxes):
+        sandbox.close_at_exit()
+
+
+threading._register_atexit(_close_all)  # type: ignore[attr-defined] # private, and the only way
 
 
 class _ResidentLifespan:

@@ -87,6 +87,7 @@ def test_what_mangum_0_22_read_of_the_configuration() -> None:
     handler = Mangum(hello)
     assert handler.app is hello
     assert handler.lifespan == "auto"
+    assert handler.custom_handlers == []
     assert handler.config["api_gateway_base_path"] == "/"
     assert handler.config["text_mime_types"] == DEFAULT_TEXT_MIME_TYPES
     assert handler.config["exclude_headers"] == []
@@ -188,19 +189,30 @@ def test_a_custom_handler_comes_first(lifespan: Any) -> None:
         assert handler.infer(request, None).__class__ is APIGateway
 
 
-def test_a_handler_of_ones_own_can_extend_a_built_in_one() -> None:
-    class Prefixed(APIGateway):
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        (APIGateway, "rest-api"),
+        (HTTPGateway, "http-api-1.0"),
+        (HTTPGateway, "http-api-2.0"),
+        (ALB, "alb"),
+        (LambdaAtEdge, "lambda-at-edge"),
+    ],
+)
+def test_a_handler_of_ones_own_can_extend_a_built_in_one(base: Any, name: str) -> None:
+    class Prefixed(base):  # type: ignore[misc] # whichever it is
         @property
         def scope(self) -> Scope:
             return {**super().scope, "path": "/prefixed"}
 
         def __call__(self, response: Response) -> dict[str, Any]:
-            return {**super().__call__(response), "extended": True}
+            return {**super().__call__(response), "extended": type(self).__name__}
 
     app = Recorder()
-    event = BY_NAME["rest-api"].event(HTTPRequest(method="GET", path="/x"))
+    event = BY_NAME[name].event(HTTPRequest(method="GET", path="/x"))
     with Mangum(app, custom_handlers=[Prefixed]) as handler:
-        assert handler(event, None)["extended"] is True
+        assert handler(event, None)["extended"] == "Prefixed"
+        assert isinstance(handler.infer(event, None), Prefixed)
     assert app.scope["path"] == "/prefixed"
 
 

@@ -220,6 +220,7 @@ def test_classes_of_both_payloads() -> None:
         event = BY_NAME[name].event(get())
         assert HTTPGateway.infer(event, Context(), Config())
         assert type(HTTPGateway(event, Context(), Config())) is payload
+        assert isinstance(payload(event, Context(), Config()), HTTPGateway)
     assert not HTTPGateway.infer(BY_NAME["rest-api"].event(get()), Context(), Config())
 
 

@@ -298,7 +298,7 @@ def test_a_function_urls_event() -> None:
 
 def test_a_rest_apis_event() -> None:
     event = rest_api_event(REQUEST)
-    assert (event["path"], event["requestContext"]["path"]) == ("/a%20b/", "/dev/a%20b/")
+    assert (event["path"], event["requestContext"]["path"]) == ("/a%20b/", "/a%20b/")
     assert (event["resource"], event["pathParameters"]) == ("/{proxy+}", {"proxy": "a%20b"})
     assert event["multiValueQueryStringParameters"] == {"x": ["1", "a+b"], "e": [""]}
     assert event["queryStringParameters"] == {"x": "a+b", "e": ""}

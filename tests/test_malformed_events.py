@@ -167,7 +167,7 @@ def test_an_authorizers_event_is_never_a_request(event: dict[str, Any], event_pa
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        ([], "The event is a list, not an object"),
+        ([], "It is a list, not an object."),
         ({"b": 1, "a": 2}, "fields are: a, b"),
         ({}, "fields are: none"),
         ({"requestContext": {"connectionId": "x", "eventType": "CONNECT"}}, "WebSocket"),

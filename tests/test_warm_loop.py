@@ -462,3 +462,24 @@ def test_an_interrupt_of_a_task_that_will_not_end(monkeypatch: pytest.MonkeyPatc
     handler.close()
     assert held == [True, True]
     gc.collect()
+
+
+@pytest.mark.parametrize("scope", ["invocation", "process"])
+def test_worker_threads_do_not_hold_up_the_exit(scope: str) -> None:
+    code, lines = run(
+        f"""
+        import anyio.to_thread
+
+        async def threaded(scope, receive, send):
+            if scope["type"] == "lifespan":
+                await anyio.to_thread.run_sync(lambda: print("thread", flush=True))
+            else:
+                await anyio.to_thread.run_sync(lambda: None)
+            await app(scope, receive, send)
+
+        handler = Mangum(threaded, lifespan_scope="{scope}")
+        handler(event('/'), None)
+        """
+    )
+    ends = [*LINES, *DOWN]
+    assert (code, lines) == (0, ["thread", *ends])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from mangum.handlers.base import HTTPHandler
+from mangum.handlers.headers import HeaderPairs
 from mangum.handlers.paths import decode_sent_path, is_below, quote_decoded_path
 from mangum.handlers.payload_v1 import PayloadV1
 from mangum.handlers.payload_v2 import PayloadV2
-from mangum.handlers.sources import Source, source_of
-from mangum.types import LambdaEvent
+from mangum.handlers.sources import Source
+from mangum.types import LambdaEvent, Scope
 
 __all__ = ["APIGateway", "HTTPGateway", "HTTPGatewayV1", "HTTPGatewayV2"]
 
@@ -24,9 +26,22 @@ class APIGateway(PayloadV1):
         return decode_sent_path(path)
 
 
-class _HTTPAPI(HTTPHandler):
-    """What both payload formats of an HTTP API share. The path arrives decoded, and what was sent is lost; only
-    emulators hand it over as it was sent."""
+class HTTPGateway(HTTPHandler):
+    """An HTTP API: built as a `HTTPGatewayV1` or `HTTPGatewayV2`, by the event's payload format. A subclass becomes
+    one too.
+
+    The path arrives decoded, and what was sent is lost; only emulators hand it over as it was sent.
+    """
+
+    sources = frozenset({Source.HTTP_API_V1, Source.HTTP_API_V2})
+
+    def __new__(cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> HTTPGateway:
+        return object.__new__(cls if hasattr(cls, "fields") else _with_payload(cls, event.get("version") == "1.0"))
+
+    if TYPE_CHECKING:  # the payload's class has them
+
+        def _scope(self) -> Scope: ...
+        def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]: ...
 
     def _read_decoded_path(self, path: str, host: str | None) -> tuple[str, bytes]:
         return decode_sent_path(path) if self._comes_from_emulator(host) else quote_decoded_path(path)
@@ -38,7 +53,7 @@ class _HTTPAPI(HTTPHandler):
         return path, raw_path, root_path if stage and is_below(path, root_path) else ""
 
 
-class HTTPGatewayV1(PayloadV1, _HTTPAPI):
+class HTTPGatewayV1(PayloadV1, HTTPGateway):
     """An HTTP API with payload format 1.0."""
 
     sources = frozenset({Source.HTTP_API_V1})
@@ -48,10 +63,10 @@ class HTTPGatewayV1(PayloadV1, _HTTPAPI):
 
     def _mount_from_event(self, path: str, raw_path: bytes) -> tuple[str, bytes, str]:
         mounted = PayloadV1._mount_from_event(self, path, raw_path)
-        return mounted if mounted[2] else _HTTPAPI._mount_from_event(self, path, raw_path)
+        return mounted if mounted[2] else HTTPGateway._mount_from_event(self, path, raw_path)
 
 
-class HTTPGatewayV2(PayloadV2, _HTTPAPI):
+class HTTPGatewayV2(PayloadV2, HTTPGateway):
     """An HTTP API with payload format 2.0."""
 
     sources = frozenset({Source.HTTP_API_V2})
@@ -62,15 +77,7 @@ class HTTPGatewayV2(PayloadV2, _HTTPAPI):
         return self._read_decoded_path(path, host)
 
 
-class HTTPGateway:
-    """An HTTP API: a `HTTPGatewayV1` or `HTTPGatewayV2`, by the event's payload format."""
-
-    def __new__(  # type: ignore[misc] # the two are what it stands for
-        cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]
-    ) -> HTTPGatewayV1 | HTTPGatewayV2:
-        payload = HTTPGatewayV1 if event.get("version") == "1.0" else HTTPGatewayV2
-        return payload(event, context, config)
-
-    @classmethod
-    def infer(cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> bool:
-        return source_of(event) in (Source.HTTP_API_V1, Source.HTTP_API_V2)
+@cache
+def _with_payload(cls: type[HTTPGateway], is_v1: bool) -> type[HTTPGateway]:
+    payload = HTTPGatewayV1 if is_v1 else HTTPGatewayV2
+    return payload if cls is HTTPGateway else type(cls.__name__, (cls, payload), {})

@@ -84,7 +84,8 @@ def _payload_v2(request: HTTPRequest, domain: str, raw_path: str) -> dict[str, A
 
 
 def rest_api_event(request: HTTPRequest) -> dict[str, Any]:
-    """A REST API with a greedy proxy resource, on its default host: the path as it was sent, the query decoded.
+    """A REST API with a greedy proxy resource, behind a custom domain that is mapped to its stage, so that no stage is
+    in the path: the path as it was sent, the query decoded.
 
     A body that is UTF-8 comes as text, as without binary media types; another as base64, as with them.
     """
@@ -114,7 +115,7 @@ def rest_api_event(request: HTTPRequest) -> dict[str, Any]:
                 "sourceIp": request.client,
                 "userAgent": next(iter(request.values("user-agent")), None),
             },
-            "path": f"/dev{request.path}",
+            "path": request.path,
             "protocol": "HTTP/1.1",
             "requestId": str(uuid.uuid4()),
             "requestTime": _request_time(),
