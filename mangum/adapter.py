@@ -118,8 +118,9 @@ class Mangum:
         try:
             scope = handler.scope
             body = handler.body
-            if self.config.event_path is not None and isinstance(handler, HTTPHandler):
-                self._refuse_event_path(scope)
+            config = self.config
+            if config.event_path is not None and isinstance(handler, HTTPHandler) and is_event_path(scope, config):
+                raise RequestRefused("A request from outside came for the path of events, which is AWS's.", 404)
         except RequestRefused as refusal:
             logger.warning("%s The answer is a %d.", refusal, refusal.status)
             return handler(plain_response(refusal.status, _PHRASES[refusal.status]))
@@ -156,11 +157,6 @@ class Mangum:
         if config.event_path is not None and source.is_posted:
             return PostedEvent(event, context, config)
         raise UnsupportedEvent(_unsupported(source, event))
-
-    def _refuse_event_path(self, scope: Scope) -> None:
-        path = scope["path"].removeprefix(scope["root_path"])
-        if is_event_path(path, self.config.event_path or ""):
-            raise RequestRefused("A request from outside came for the path of events, which is AWS's alone.", 404)
 
     # Its life
 

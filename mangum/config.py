@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, get_args
 from urllib.parse import quote
@@ -142,8 +142,10 @@ def _prefix(name: str, value: object) -> str | None:
 def _strings(name: str, value: object) -> tuple[str, ...]:
     if value is None:
         return ()
-    if isinstance(value, list | tuple | set | frozenset) and all(isinstance(item, str) for item in value):
-        return tuple(value)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        strings = tuple(value)
+        if all(isinstance(item, str) for item in strings):
+            return strings
     raise ConfigurationError(f"`{name}` must be a list of strings, not {value!r}.")
 
 
@@ -161,12 +163,13 @@ def _media_ranges(name: str, value: object) -> tuple[str, ...]:
 def _handlers(value: object) -> tuple[type[LambdaHandler], ...]:
     if value is None:
         return ()
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes):
         raise ConfigurationError(f"`custom_handlers` must be a list of classes, not {value!r}.")
-    for item in value:
+    handlers = tuple(value)
+    for item in handlers:
         if not callable(item) or not callable(getattr(item, "infer", None)):
             raise ConfigurationError(
                 f"`custom_handlers` has {item!r}: each entry must be a class with a classmethod "
                 "`infer(event, context, config)`; see `mangum.types.LambdaHandler`."
             )
-    return tuple(value)
+    return handlers

@@ -8,6 +8,7 @@ import selectors
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from mangum.exceptions import LoopError
@@ -17,6 +18,9 @@ __all__ = ["WarmLoop", "is_inside_running_loop"]
 logger = logging.getLogger("mangum")
 
 _WIND_DOWN_S = 5.0
+
+# The loop in whose invocation this code runs, in whatever thread.
+_inside: ContextVar[WarmLoop | None] = ContextVar("mangum_inside", default=None)
 
 T = TypeVar("T")
 
@@ -73,11 +77,10 @@ class WarmLoop:
         Raises:
             LoopError: called inside a running event loop, or after `close`.
         """
-        if is_inside_running_loop():
+        refusal = self._refusal(f"{instead} there")
+        if refusal is not None:
             main.close()
-            raise LoopError(
-                f"The handler was called inside a running event loop, which it would block: use {instead} there."
-            )
+            raise refusal
         self._lock.acquire()
         try:
             return self._run(main)
@@ -86,6 +89,19 @@ class WarmLoop:
             if self._when_idle:
                 self._call_when_idle()
 
+    def _refusal(self, instead: str) -> LoopError | None:
+        """Why this code may not wait for the loop, if it may not."""
+        if is_inside_running_loop():
+            return LoopError(
+                f"The handler was called inside a running event loop, which it would block: use {instead}."
+            )
+        if _inside.get() is self:
+            return LoopError(
+                "The handler was called in a thread of its own invocation, which would wait for itself: "
+                "use `await handler.invoke(event, context)` on the event loop."
+            )
+        return None
+
     def _run(self, main: Coroutine[Any, Any, T]) -> T:
         if self._closed:
             main.close()
@@ -93,7 +109,9 @@ class WarmLoop:
         if self._loop is None:
             self._loop = asyncio.SelectorEventLoop(_PatientSelector())
         loop = self._loop
-        task = loop.create_task(_stop_after(loop, main))
+        token = _inside.set(self)
+        task = loop.create_task(_stop_after(loop, main))  # which takes the context along, into its threads too
+        _inside.reset(token)
         try:
             loop.run_forever()
         except BaseException:  # KeyboardInterrupt, SystemExit: the loop broke off, the task has to be ended
@@ -127,8 +145,9 @@ class WarmLoop:
             LoopError: called inside a running event loop.
             TimeoutError: something ran on for `timeout_s` seconds.
         """
-        if is_inside_running_loop():
-            raise LoopError("The handler cannot be closed inside a running event loop: use `await handler.aclose()`.")
+        refusal = self._refusal("`await handler.aclose()` there")
+        if refusal is not None:
+            raise refusal
         if not self._lock.acquire(timeout=timeout_s):
             raise TimeoutError("The handler is still at work in another thread.")
         try:
@@ -140,6 +159,7 @@ class WarmLoop:
         finally:
             self._closed = True
             self._lock.release()
+            self._call_when_idle()
 
     def _close(self, loop: asyncio.AbstractEventLoop) -> None:
         try:

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import weakref
+from functools import cache
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -42,7 +43,6 @@ class Sandbox:
         self._watchdog: Watchdog | None = None
         self._resident: _ResidentLifespan | None = None
         self._sigterm = _Sigterm(self)
-        _sandboxes.add(self)
 
     def watchdog(self) -> Watchdog:
         """The watchdog of the running event loop."""
@@ -65,6 +65,8 @@ class Sandbox:
                 resident = self._resident = _ResidentLifespan(Lifespan(self._app, self._mode))
                 if self.loop.is_running_here:
                     self._sigterm.hook()
+                    _close_before_threads_end()
+                    _with_lifespan.add(self)
             await resident.wait_started()
             if not resident.is_over:  # over: another invocation, which started it, was cancelled meanwhile
                 return resident.lifespan.state.copy()
@@ -101,12 +103,7 @@ class Sandbox:
 
     def close_at_exit(self) -> None:
         """`close`, for the interpreter's exit and for the garbage collector: wherever that is, without an error."""
-        if is_inside_running_loop():  # a collection: this loop cannot wait for the other, but a thread can
-            thread = threading.Thread(target=self.close_at_exit, name="mangum-close")
-            thread.start()
-            thread.join()
-        else:
-            self._close_quietly(_EXIT_WAIT_S)
+        self._close_quietly(_EXIT_WAIT_S)
 
     def close_and_signal_again(self) -> None:
         """Close as soon as no invocation runs, and then send SIGTERM again, to whoever else waits for it."""
@@ -117,23 +114,32 @@ class Sandbox:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _close_quietly(self, timeout_s: float = -1) -> None:
+        if is_inside_running_loop():  # it is another, and cannot wait for this one; but a thread can
+            thread = threading.Thread(target=self._close_quietly, args=(timeout_s,), name="mangum-close")
+            thread.start()
+            thread.join()
+            self._sigterm.unhook()
+            return
         try:
             self.close(timeout_s=timeout_s)
         except Exception:
             logger.exception("The application could not be shut down.")
 
 
-# Closed before the interpreter waits for its threads, not after it as `atexit` has it: a worker thread of the
-# application's may end with the lifespan only. The executors of concurrent.futures are closed in the same way.
-_sandboxes: weakref.WeakSet[Sandbox] = weakref.WeakSet()
+_with_lifespan: weakref.WeakSet[Sandbox] = weakref.WeakSet()
 
 
-def _close_all() -> None:
-    for sandbox in list(_sandboxes):
-        sandbox.close_at_exit()
+@cache
+def _close_before_threads_end() -> None:
+    """Have sandboxes closed before the interpreter waits for its threads, not after that, as `atexit` has it: an
+    application's shutdown may need threads, and some of its threads may end with its lifespan only."""
+    import concurrent.futures.thread  # noqa: F401 # it registers too, and the last to register is called first
 
+    def close_all() -> None:
+        for sandbox in list(_with_lifespan):
+            sandbox.close_at_exit()
 
-threading._register_atexit(_close_all)  # type: ignore[attr-defined] # private, and the only way
+    threading._register_atexit(close_all)  # type: ignore[attr-defined] # private, and the only way
 
 
 class _ResidentLifespan:

@@ -216,6 +216,18 @@ def test_a_handler_of_ones_own_can_extend_a_built_in_one(base: Any, name: str) -
     assert app.scope["path"] == "/prefixed"
 
 
+def test_a_custom_handler_without_a_body() -> None:
+    class Empty(Custom):
+        @property
+        def body(self) -> Any:
+            return None
+
+    app = Recorder()
+    with Mangum(app, custom_handlers=iter([Empty])) as handler:
+        assert handler({"my-custom-key": 1}, None)["custom"] == 200
+    assert app.body == b""
+
+
 def test_places_of_mangum_0_22() -> None:
     from mangum.handlers.alb import ALB as alb_place
     from mangum.handlers.api_gateway import APIGateway as rest_place

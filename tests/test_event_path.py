@@ -8,7 +8,7 @@ import pytest
 
 from mangum import Mangum
 from mangum.config import Config
-from mangum.exceptions import EventFailed, UnsupportedEvent
+from mangum.exceptions import EventFailed, InvalidEvent, UnsupportedEvent
 from mangum.handlers.posted_event import PostedEvent
 from mangum.local.requests import HTTPRequest
 from mangum.types import Headers
@@ -43,7 +43,7 @@ def test_json_that_cannot_be_read_fails() -> None:
         post(200, JSON, b"{")
 
 
-@pytest.mark.parametrize("status", [400, 404, 500, 503])
+@pytest.mark.parametrize("status", [307, 400, 404, 500, 503])
 def test_an_error_status_fails_so_that_lambda_retries(status: int) -> None:
     with pytest.raises(EventFailed, match=f"answered {status} to an SQS event") as caught:
         post(status, JSON, b"{}")
@@ -110,3 +110,15 @@ def test_who_claims_an_event() -> None:
     assert not PostedEvent.infer(QUEUE, Context(), Config())
     request = BY_NAME["alb"].event(HTTPRequest(method="GET", path="/"))
     assert not PostedEvent.infer(request, Context(), Config(event_path="/events"))
+
+
+@pytest.mark.parametrize("path", ["/api/events", "/events"])
+def test_an_event_path_that_is_written_with_the_root_path(path: str) -> None:
+    with Mangum(Recorder(200, JSON, b"1"), event_path="/api/events", root_path="/api") as handler:
+        assert handler(QUEUE, None) == 1
+        assert handler(BY_NAME["function-url"].event(HTTPRequest(method="POST", path=path)), None)["statusCode"] == 404
+
+
+def test_what_json_cannot_say_is_no_event() -> None:
+    with pytest.raises(InvalidEvent, match="cannot be written as JSON"):
+        post(200, JSON, b"1", b"bytes")

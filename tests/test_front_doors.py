@@ -353,7 +353,12 @@ def test_values_beyond_utf8_are_latin1(door: FrontDoor) -> None:
 
 @pytest.mark.parametrize(
     ("headers", "misfit"),
-    [([["x-a", "text"]], "(str, str)"), ([b"x-a"], "(bytes)"), ([[b"a", b"b", b"c"]], "(bytes, bytes, bytes)")],
+    [
+        ([["x-a", "text"]], "(str, str)"),
+        ([[b"a", b"\xff"], [b"b", "c"]], "(bytes, str)"),
+        ([b"x-a"], "(bytes)"),
+        ([[b"a", b"b", b"c"]], "(bytes, bytes, bytes)"),
+    ],
 )
 def test_headers_that_are_no_pairs_of_bytes(headers: Any, misfit: str, caplog: pytest.LogCaptureFixture) -> None:
     assert answered(BY_NAME["rest-api"].event(get()), 200, headers)["statusCode"] == 500
@@ -454,3 +459,15 @@ def test_null_in_place_of_a_list_of_values() -> None:
 
 def test_an_application_that_sends_no_headers_at_all() -> None:
     assert answered(BY_NAME["rest-api"].event(get()), 200, [])["headers"] == {}
+
+
+def test_a_domain_that_only_begins_like_a_local_one_is_aws() -> None:
+    event = BY_NAME["http-api-2.0"].event(get("/a%2541"))
+    event["requestContext"]["domainName"] = "localhost-tools.example.com"
+    assert received(event).scope["path"] == "/a%41"
+
+
+def test_an_edge_event_without_a_configuration_has_the_larger_limit() -> None:
+    event = edge_event(get())
+    event["Records"][0]["cf"]["config"] = "x"
+    assert answered(event, 200, [], b"a" * 60_000)["status"] == "200"

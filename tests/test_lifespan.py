@@ -150,7 +150,7 @@ async def sends(scope: Scope, receive: Receive, send: Send) -> None:
 
 @both_modes
 @both_scopes
-@pytest.mark.parametrize("live", [returns, raises, sends])
+@pytest.mark.parametrize("live", [returns, raises, sends], ids=lambda live: live.__name__)
 def test_an_application_that_does_not_know_lifespan_is_served(
     mode: LifespanMode, scope: LifespanScope, live: ASGI, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -161,6 +161,7 @@ def test_an_application_that_does_not_know_lifespan_is_served(
         assert handler(EVENT, None)["body"] == "{}"
         assert handler(EVENT, None)["body"] == "{}"
     assert "ASGI 'lifespan' protocol appears unsupported." in caplog.messages
+    assert ("The application raised NotImplementedError: lifespan" in caplog.text) is (live is raises)
 
 
 def test_auto_asks_an_application_once() -> None:

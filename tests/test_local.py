@@ -62,6 +62,12 @@ async def app(scope, receive, send):
 
 handler = Mangum(app)
 
+def wrapped(scope, receive, send):
+    return app(scope, receive, send)
+
+async def undecorated(*args):
+    await app(*args)
+
 def plain(event, context):
     return {"statusCode": 200, "body": event["rawPath"], "headers": {"content-type": "text/plain"}}
 
@@ -181,12 +187,35 @@ async def test_the_answers_headers_are_the_only_ones(gateway_client: Any) -> Non
 async def test_a_handler_is_started_and_closed_with_the_server() -> None:
     app = WithLifespan()
     gateway = Gateway(Mangum(app, lifespan_scope="process"), "alb", timeout_s=5, report=logging.info)
-    async with gateway.app.router.lifespan_context(gateway.app):
+    async with gateway.app.lifespan_context(gateway.app):
         assert app.log == ["startup"]
     assert app.log == ["startup", "shutdown"]
     plain = Gateway(lambda event, context: None, "alb", timeout_s=5, report=logging.info)
-    async with plain.app.router.lifespan_context(plain.app):
+    async with plain.app.lifespan_context(plain.app):
         pass
+
+
+@pytest.mark.anyio
+async def test_aws_computes_the_length(gateway_client: Any) -> None:
+    app = Recorder(200, [[b"content-length", b"77"], [b"connection", b"close"]], b"abc")
+    with gateway_client(Mangum(app)) as (client, _):
+        async with client:
+            response = await client.get("/")
+            assert (response.headers["content-length"], "connection" in response.headers) == ("3", False)
+    with gateway_client(Mangum(Recorder(200, [[b"content-length", b"77"]]))) as (client, _):
+        async with client:
+            assert (await client.head("/")).headers["content-length"] == "77"
+
+
+@pytest.mark.anyio
+async def test_any_path_and_method_reach_the_application(gateway_client: Any) -> None:
+    app = Recorder()
+    with gateway_client(Mangum(app)) as (client, lines):
+        async with client:
+            await client.request("PROPFIND", "/a%0Ab", headers={"te": "trailers", "expect": "x"})
+    assert (app.scope["method"], app.scope["path"]) == ("PROPFIND", "/a\nb")
+    assert not {b"te", b"expect", b"connection"} & {name for name, _ in app.scope["headers"]}
+    assert lines[0].startswith("PROPFIND '/a\\nb' 200")
 
 
 # What is served
@@ -194,6 +223,8 @@ async def test_a_handler_is_started_and_closed_with_the_server() -> None:
 
 def test_loading(folder: Path) -> None:
     assert isinstance(load_handler("served_app:app"), Mangum)
+    assert isinstance(load_handler("served_app:undecorated"), Mangum)
+    assert isinstance(load_handler("served_app:wrapped"), Mangum)
     handler = load_handler("served_app:handler")
     assert load_handler("served_app:handler") is handler
     assert load_handler("served_app:plain")({"rawPath": "/x"}, None)["body"] == "/x"
@@ -235,7 +266,8 @@ def test_serving_in_this_process(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     for host in ("127.0.0.1", "::1"):
         result = CliRunner().invoke(cli, ["dev", "served_app:app", "--host", host, "--port", "0"])
         assert result.exit_code == 0
-    assert "served_app:app as http-api: http://" in result.output
+    assert "served_app:app as http-api: http://[::1]:" in result.output
+    assert CliRunner().invoke(cli, ["dev", "served_app:app", "--port", "99999"]).exit_code == 2
     assert [address[0] for address in served] == ["127.0.0.1", "::1"]
 
 

@@ -109,6 +109,7 @@ def rest(path: str, full_path: str, resource: str, **parameters: str) -> dict[st
         # What the event does not show.
         (rest("/items", "/elsewhere", "/other"), ("/items", "")),
         (rest("/items", "", "/items"), ("/items", "")),
+        (rest("/x/y", "/prod/x/y", ""), ("/prod/x/y", "/prod")),
     ],
 )
 def test_auto_takes_the_stage_or_the_mapping_of_a_rest_api(event: dict[str, Any], expected: tuple[str, str]) -> None:

@@ -72,6 +72,7 @@ def test_headers_count() -> None:
     event = edge_event(GET, "viewer-request")
     assert answer(event, b"a" * 36_000)["status"] == "200"
     assert answer(event, b"a" * 36_000, headers=headers)["status"] == "500"
+    assert answer(event, b"", headers=[[b"x-%d" % number, b"h" * 1_000] for number in range(60)])["status"] == "500"
 
 
 @pytest.mark.parametrize("beyond_ascii", [False, True])

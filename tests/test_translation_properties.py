@@ -104,6 +104,10 @@ def test_a_request_reaches_the_application_as_it_was_sent(door: FrontDoor, reque
     received = grouped((name, value) for name, value in scope["headers"])
     assert all(type(part) is bytes for pair in scope["headers"] for part in pair)
     expected = expected_headers(door, request)
+    if door.decodes_query:  # payload 1.0: a name in several spellings is several keys, whose order is lost
+        received, expected = (
+            {name: sorted(values) for name, values in group.items()} for group in (received, expected)
+        )
     assert {name: received[name] for name in expected} == expected
     assert app.body == request.body
     assert scope["client"] == (request.client, 0)

@@ -483,3 +483,76 @@ def test_worker_threads_do_not_hold_up_the_exit(scope: str) -> None:
     )
     ends = [*LINES, *DOWN]
     assert (code, lines) == (0, ["thread", *ends])
+
+
+def test_a_thread_of_an_invocation_cannot_wait_for_it() -> None:
+    errors: list[str] = []
+
+    def call(function: Any, *arguments: Any) -> None:
+        with pytest.raises(LoopError, match="thread of its own invocation") as caught:
+            function(*arguments)
+        errors.append(str(caught.value))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.to_thread(call, handler, EVENT, None)
+        await asyncio.to_thread(call, handler.close)
+        await asyncio.to_thread(other, EVENT, None)
+        await respond(send)
+
+    with Mangum(app, "off") as handler, Mangum(hello, "off") as other:
+        assert handler(EVENT, None)["statusCode"] == 200
+    assert len(errors) == 2
+
+
+def test_sigterm_while_it_closes_is_passed_on() -> None:
+    code, lines = run(
+        """
+        async def slow(scope, receive, send):
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await send({"type": "lifespan.shutdown.complete"})
+
+        handler = Mangum(slow, lifespan_scope="process")
+        handler.start()
+        handler.close()
+        time.sleep(60)
+        """
+    )
+    assert (code, lines) == (-signal.SIGTERM, [LINES[0], DOWN[1]])
+
+
+def test_sigterm_while_another_loop_runs() -> None:
+    code, lines = run(
+        """
+        import asyncio
+        handler.start()
+
+        async def main():
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(60)
+
+        asyncio.run(main())
+        """
+    )
+    assert (code, lines) == (-signal.SIGTERM, [LINES[0], *DOWN])
+
+
+def test_a_shutdown_at_exit_can_use_threads() -> None:
+    code, lines = run(
+        """
+        import asyncio
+
+        async def threaded(scope, receive, send):
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await asyncio.to_thread(print, "in a thread", flush=True)
+            await send({"type": "lifespan.shutdown.complete"})
+
+        handler = Mangum(threaded, lifespan_scope="process")
+        handler.start()
+        """
+    )
+    assert (code, lines) == (0, [LINES[0], "in a thread", DOWN[1]])

@@ -45,7 +45,7 @@ def dev(
     target: Annotated[str, typer.Argument(help="What to run: an ASGI application or a Mangum, as module:attribute.")],
     source: Annotated[SourceName, typer.Option(help="The front door of AWS to stand in for.")] = SourceName.HTTP_API,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on; 0 for any free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free one.")] = 8000,
     timeout: Annotated[float, typer.Option(help="The function's timeout, in seconds.")] = 29.0,
 ) -> None:
     """Serve an application on this machine: each request becomes an event of AWS, as Lambda would get it."""

@@ -21,7 +21,8 @@ __all__ = ["HTTPHandler"]
 _HTTP_VERSIONS = {"HTTP/1.0": "1.0", "HTTP/2": "2", "HTTP/2.0": "2"}
 
 _SURELY_SMALL = 512  # characters of a body that every source carries
-_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "offlineContext_")
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_LOCAL_PREFIXES = (*(f"{host}:" for host in _LOCAL_HOSTS), "offlineContext_")
 
 _UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
@@ -38,6 +39,7 @@ class HTTPHandler(ABC):
     speaks_api_gateway: ClassVar[bool] = False  # whether it has API Gateway's payload formats, base paths, emulators
     default_content_type: ClassVar[str] = ""  # what AWS is told where the application says nothing
     response_limit: ClassVar[int] = LAMBDA_RESPONSE_LIMIT
+    measures_always: ClassVar[bool] = False  # where headers alone may be too large
     way_out: ClassVar[str] = "Send less at once, or put the content into S3 and redirect to a presigned URL."
 
     def __init__(self, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> None:
@@ -87,7 +89,7 @@ class HTTPHandler(ABC):
         body, is_base64 = encode_body(sent, content_type, known.get("content-encoding"), config.text_mime_types.match)
         if config.exclude_headers:
             pairs = [pair for pair in pairs if pair[0] not in config.exclude_headers]
-        if len(body) > _SURELY_SMALL and may_be_too_large(body, self.response_limit):
+        if self.measures_always or (len(body) > _SURELY_SMALL and may_be_too_large(body, self.response_limit)):
             check_size(sent, body, is_base64, pairs, self.response_limit, self.way_out)
         return self._answer(response["status"], pairs, body, is_base64)
 
@@ -153,4 +155,5 @@ class HTTPHandler(ABC):
         if not self.speaks_api_gateway:
             return False
         domain = (self.event.get("requestContext") or {}).get("domainName")
-        return (domain or host or "").startswith(_LOCAL_HOSTS)
+        name = domain or host or ""
+        return name in _LOCAL_HOSTS or name.startswith(_LOCAL_PREFIXES)

@@ -113,9 +113,10 @@ def decode_headers(headers: Iterable[Sequence[bytes]]) -> HeaderPairs:
         InvalidResponse: something is not a pair of bytes.
     """
     try:
-        return [(_decoded_names[name], value.decode()) for name, value in headers]
-    except UnicodeDecodeError:
-        return [(_decode(name).lower(), _decode(value)) for name, value in headers]
+        try:
+            return [(_decoded_names[name], value.decode()) for name, value in headers]
+        except UnicodeDecodeError:
+            return [(_decode(name).lower(), _decode(value)) for name, value in headers]
     except (AttributeError, TypeError, ValueError) as error:
         raise InvalidResponse(
             f"The `headers` of http.response.start must be pairs of bytes; these hold {_first_misfit(headers)}."

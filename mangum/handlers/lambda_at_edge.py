@@ -66,6 +66,7 @@ class LambdaAtEdge(HTTPHandler):
     """A viewer-request or origin-request trigger. The URI arrives as it was sent."""
 
     sources = frozenset({Source.LAMBDA_AT_EDGE})
+    measures_always = True
     way_out = "Send less at once, or let CloudFront fetch the content from an origin."
     fields = (
         (_REQUEST, present),
@@ -86,8 +87,9 @@ class LambdaAtEdge(HTTPHandler):
 
     @property
     def response_limit(self) -> int:  # type: ignore[override] # headers and body; it depends on the trigger
-        config = self._cf.get("config") or {}
-        return _LIMITS.get(str(config.get("eventType")), _LIMITS["origin-request"])
+        config = self._cf.get("config")
+        trigger = config.get("eventType") if isinstance(config, dict) else None
+        return _LIMITS.get(str(trigger), _LIMITS["origin-request"])
 
     def _scope(self) -> Scope:
         request = self._cf["request"]

@@ -77,7 +77,8 @@ class PayloadV1(HTTPHandler):
         event = self.event
         own_path = event.get("path") or "/"
         full_path = (event.get("requestContext") or {}).get("path") or ""
-        root = trailing_match(full_path, _filled_resource(event))
+        resource = _filled_resource(event)
+        root = trailing_match(full_path, resource) if resource else None
         if root is None:
             root = trailing_match(full_path, own_path) or ""
         root_path = unquote(root)

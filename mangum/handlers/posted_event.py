@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mangum.config import AUTO, Config
-from mangum.exceptions import EventFailed
+from mangum.exceptions import EventFailed, InvalidEvent
 from mangum.handlers.paths import place_under, quote_decoded_path
 from mangum.handlers.sources import source_of
 from mangum.media_types import media_type
@@ -35,14 +35,19 @@ class PostedEvent:
 
     @property
     def body(self) -> bytes:
-        return json.dumps(self.event).encode()
+        """The event as JSON.
+
+        Raises:
+            InvalidEvent: it holds something that JSON cannot say, so that Lambda cannot have sent it.
+        """
+        try:
+            return json.dumps(self.event).encode()
+        except (TypeError, ValueError) as error:
+            raise InvalidEvent(f"The event cannot be written as JSON: {error}.") from error
 
     @property
     def scope(self) -> Scope:
-        path, raw_path = quote_decoded_path(self.config.event_path or "/")
-        root_path = self.config.root_path if self.config.root_path not in (None, AUTO) else ""
-        if root_path:
-            path, raw_path = place_under(path, raw_path, root_path)
+        path, raw_path, root_path = _target(self.config)
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -64,10 +69,10 @@ class PostedEvent:
         """The JSON value of the response, or `None` for a response without one.
 
         Raises:
-            EventFailed: the status is 400 or more.
+            EventFailed: the status is no success. A redirect is none either: nobody has taken the event.
         """
         status = response["status"]
-        if status >= 400:
+        if status >= 300:
             raise EventFailed(
                 f"The application answered {status} to {source_of(self.event).value}: "
                 "the invocation fails, so that Lambda retries it.",
@@ -95,10 +100,21 @@ def _is_json(content_type: str) -> bool:
     return subtype == "json" or subtype.endswith("+json")
 
 
-def is_event_path(path: str, event_path: str) -> bool:
-    """Whether a path is `event_path`, also in the spellings that frameworks take for the same (more or trailing
-    slashes)."""
-    return _segments(path) == _segments(event_path)
+def _target(config: Config) -> tuple[str, bytes, str]:
+    """`path`, `raw_path` and `root_path` of the requests that events become."""
+    path, raw_path = quote_decoded_path(config.event_path or "/")
+    root_path = config.root_path
+    if root_path is None or root_path == AUTO:
+        return path, raw_path, ""
+    return *place_under(path, raw_path, root_path), root_path
+
+
+def is_event_path(scope: Scope, config: Config) -> bool:
+    """Whether a request is for the path of events, also in the spellings that frameworks take for the same (more or
+    trailing slashes)."""
+    path, _, _ = _target(config)
+    below_root = scope["path"].removeprefix(scope["root_path"])
+    return _segments(path) in (_segments(scope["path"]), _segments(below_root))
 
 
 def _segments(path: str) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from mangum.local.requests import HTTPRequest
+from mangum.local.requests import HOP_BY_HOP, HTTPRequest
 from mangum.media_types import media_type
 
 __all__ = ["EVENT_BUILDERS", "alb_event", "function_url_event", "http_api_event", "rest_api_event"]
@@ -164,7 +164,7 @@ def _with_forwarded(request: HTTPRequest, spell: Callable[[str], str]) -> list[t
         "X-Forwarded-Proto": request.scheme,
         "X-Amzn-Trace-Id": f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}",
     }
-    replaced = {name.lower() for name in added}
+    replaced = HOP_BY_HOP.union(name.lower() for name in added)
     kept = [(spell(name), value) for name, value in request.headers if name.lower() not in replaced]
     return [*kept, *((spell(name), value) for name, value in added.items())]
 

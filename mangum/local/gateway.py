@@ -10,21 +10,20 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Router
 
 from mangum.local.answers import ANSWER_READERS, MalformedAnswer
 from mangum.local.context import LocalContext
 from mangum.local.events import EVENT_BUILDERS
-from mangum.local.requests import HTTPRequest
+from mangum.local.requests import HOP_BY_HOP, HTTPRequest
+from mangum.protocols.http import request_line
+from mangum.types import Receive, Scope, Send
 
 __all__ = ["Gateway"]
 
 logger = logging.getLogger("mangum.local")
-
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 class Gateway:
@@ -43,10 +42,10 @@ class Gateway:
         self._timeout_s = timeout_s
         self._report = report
         self._sandbox = CapacityLimiter(1)
-        self.app = Starlette(routes=[Route("/{path:path}", self._serve, methods=_METHODS)], lifespan=self._keep_handler)
+        self.app = Router(default=self._serve, lifespan=self._keep_handler)  # any path, any method
 
     @contextlib.asynccontextmanager
-    async def _keep_handler(self, app: Starlette) -> AsyncIterator[None]:
+    async def _keep_handler(self, app: Any) -> AsyncIterator[None]:
         """Start a `Mangum` as in Lambda's init phase, and close it with the server."""
         for step in ("start", "close"):
             method = getattr(self._handler, step, None)
@@ -55,15 +54,15 @@ class Gateway:
             if step == "start":
                 yield
 
-    async def _serve(self, request: Request) -> Response:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = time.perf_counter()
-        event = self._build_event(await _read_request(request))
-        response = await self._answer(event)
+        request = Request(scope, receive)
+        response = await self._answer(self._build_event(await _read_request(request)), request.method)
         duration_ms = (time.perf_counter() - begin) * 1000
-        self._report(f"{request.method} {request.url.path} {response.status_code} {duration_ms:.1f} ms")
-        return response
+        self._report(f"{request_line(scope)} {response.status_code} {duration_ms:.1f} ms")
+        await response(scope, receive, send)
 
-    async def _answer(self, event: dict[str, Any]) -> Response:
+    async def _answer(self, event: dict[str, Any], method: str) -> Response:
         try:
             answer = await to_thread.run_sync(self._invoke, json.dumps(event), limiter=self._sandbox)
             status, headers, body = self._read_answer(json.loads(answer))
@@ -74,11 +73,11 @@ class Gateway:
             logger.exception("The function failed.")
             return JSONResponse({"message": "Internal server error"}, 502)
         response = Response(body, status)
-        names = {name for name, _ in headers}
-        kept = [pair for pair in response.raw_headers if pair[0].decode() not in names]
-        response.raw_headers = kept + [
-            (name.encode("latin-1"), value.encode()) for name, value in headers if name != "transfer-encoding"
-        ]
+        # AWS computes the length, except of an answer to HEAD, and leaves hop-by-hop headers out.
+        left_out = HOP_BY_HOP if method == "HEAD" else HOP_BY_HOP | {"content-length"}
+        pairs = [(name.encode("latin-1"), value.encode()) for name, value in headers if name not in left_out]
+        named = {name for name, _ in pairs}
+        response.raw_headers = [pair for pair in response.raw_headers if pair[0] not in named] + pairs
         return response
 
     def _invoke(self, event: str) -> str:

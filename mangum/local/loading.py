@@ -38,7 +38,9 @@ def load_handler(target: str) -> Callable[[Any, Any], Any]:
 
 
 def _takes_two_arguments(function: Callable[..., Any]) -> bool:
-    """Whether it is a Lambda handler, `handler(event, context)`. An ASGI application takes three."""
+    """Whether it is a Lambda handler, `handler(event, context)`. An ASGI application takes three, and is awaited."""
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        return False
     try:
         inspect.signature(function).bind("event", "context")
     except TypeError:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["HTTPRequest"]
+__all__ = ["HOP_BY_HOP", "HTTPRequest"]
+
+# Headers that end at the front door (RFC 9110, section 7.6.1), and those that API Gateway keeps to itself.
+HOP_BY_HOP = frozenset(
+    {"connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

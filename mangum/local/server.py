@@ -22,8 +22,9 @@ def serve(target: str, *, source: str, host: str, port: int, timeout_s: float, r
     """
     gateway = Gateway(load_handler(target), source, timeout_s=timeout_s, report=report)
     with _listen(host, port) as listener:
-        config = uvicorn.Config(gateway.app, log_level="warning", lifespan="on", server_header=False)
-        report(f"{target} as {source}: http://{host}:{listener.getsockname()[1]} (Ctrl-C to stop)")
+        config = uvicorn.Config(gateway.app, log_level="warning", lifespan="on", server_header=False, date_header=False)
+        name = f"[{host}]" if ":" in host else host
+        report(f"{target} as {source}: http://{name}:{listener.getsockname()[1]} (Ctrl-C to stop)")
         uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -35,7 +35,7 @@ class HTTPCycle:
         self.response: Response | None = None  # once it is complete; it then stands
         self._app = app
         self._scope = scope
-        self._body: bytes | None = body  # until it is received
+        self._body: bytes | None = body or b""  # until it is received
         self._status: int | None = None
         self._headers: Headers = []
         self._chunks: list[bytes] = []  # of a body that comes in more than one

@@ -110,7 +110,12 @@ class Lifespan:
             self._failure = LifespanFailure(str(error))
             self._failure.__cause__ = error
         elif self._stage is _Stage.CONNECTING:
-            logger.debug("The application raised on a scope of type 'lifespan'.", exc_info=error)
+            logger.warning(
+                "The application raised %s: %s when it was asked for its lifespan: it is taken not to know it. "
+                'Mangum(app, lifespan="off") does not ask.',
+                type(error).__name__,
+                error,
+            )
         else:
             logger.error("Exception in 'lifespan' protocol.", exc_info=error)
             if self._mode == "on" and self._stage is _Stage.STARTUP:
