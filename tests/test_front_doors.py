@@ -219,8 +219,11 @@ def test_classes_of_both_payloads() -> None:
     for name, payload in (("http-api-1.0", HTTPGatewayV1), ("http-api-2.0", HTTPGatewayV2)):
         event = BY_NAME[name].event(get())
         assert HTTPGateway.infer(event, Context(), Config())
-        assert type(HTTPGateway(event, Context(), Config())) is payload
-        assert isinstance(payload(event, Context(), Config()), HTTPGateway)
+        context = Context()
+        handler = HTTPGateway(event, context, Config())
+        assert isinstance(handler, HTTPGateway)
+        assert isinstance(handler, payload)
+        assert handler.scope == payload(event, context, Config()).scope
     assert not HTTPGateway.infer(BY_NAME["rest-api"].event(get()), Context(), Config())
 
 

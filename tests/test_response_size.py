@@ -75,22 +75,28 @@ def test_headers_count() -> None:
     assert answer(event, b"", headers=[[b"x-%d" % number, b"h" * 1_000] for number in range(60)])["status"] == "500"
 
 
-@pytest.mark.parametrize("beyond_ascii", [False, True])
-@given(text=st.text(st.characters(exclude_categories=["Cs"])), repeat=st.sampled_from([1, 7]))
-def test_the_size_is_that_of_the_json_document(beyond_ascii: bool, text: str, repeat: int) -> None:
-    text *= repeat
-    size = len(json.dumps(text, ensure_ascii=beyond_ascii).encode()) - 2
-    assert _json_size(text.encode(), 0 if not text else len(text.encode()), beyond_ascii) == size or not text
+@pytest.mark.parametrize("escapes", [False, True])
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), repeat=st.sampled_from([1, 7]))
+def test_the_size_is_that_of_the_json_document(escapes: bool, text: str, repeat: int) -> None:
+    text = "é" + text * repeat
+    body = text.encode()
+    size = len(json.dumps(text, ensure_ascii=escapes).encode()) - 2
+    beyond_ascii = len(body) - len(text) if escapes else 0
+    assert _json_size(body, beyond_ascii, size) <= size
+    assert _json_size(body, beyond_ascii, size - 1) > size - 1
 
 
-@given(text=st.text(st.sampled_from('abc"\n\x01é'), max_size=400_000 // 1000), budget=st.integers(0, 3000))
+@given(text=st.text(st.sampled_from('abc"\n\x01é€😀'), max_size=400_000 // 1000), budget=st.integers(0, 3000))
 def test_it_is_told_for_sure_whether_it_fits(text: str, budget: int) -> None:
     size = len(json.dumps(text, ensure_ascii=False).encode()) - 2
-    assert (_json_size(text.encode(), budget, False) <= budget) == (size <= budget)
+    assert (_json_size(text.encode(), 0, budget) <= budget) == (size <= budget)
+    escaped = len(json.dumps(text).encode()) - 2
+    beyond_ascii = len(text.encode()) - len(text)
+    assert (_json_size(text.encode(), beyond_ascii, budget) <= budget) == (escaped <= budget)
 
 
 def test_text_far_from_the_limit_is_not_read_to_its_end() -> None:
-    assert _json_size(b'"' * 1_100_000, LAMBDA_RESPONSE_LIMIT, False) < 2_200_000
+    assert _json_size(b'"' * 1_100_000, 0, LAMBDA_RESPONSE_LIMIT) < 2_200_000
 
 
 def test_text_beyond_ascii_is_escaped_by_lambdas_runtime_of_python_3_11_alone() -> None:

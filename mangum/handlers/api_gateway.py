@@ -26,22 +26,9 @@ class APIGateway(PayloadV1):
         return decode_sent_path(path)
 
 
-class HTTPGateway(HTTPHandler):
-    """An HTTP API: built as a `HTTPGatewayV1` or `HTTPGatewayV2`, by the event's payload format. A subclass becomes
-    one too.
-
-    The path arrives decoded, and what was sent is lost; only emulators hand it over as it was sent.
-    """
-
-    sources = frozenset({Source.HTTP_API_V1, Source.HTTP_API_V2})
-
-    def __new__(cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> HTTPGateway:
-        return object.__new__(cls if hasattr(cls, "fields") else _with_payload(cls, event.get("version") == "1.0"))
-
-    if TYPE_CHECKING:  # the payload's class has them
-
-        def _scope(self) -> Scope: ...
-        def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]: ...
+class _HTTPAPI(HTTPHandler):
+    """What both payload formats of an HTTP API share. The path arrives decoded, and what was sent is lost; only
+    emulators hand it over as it was sent."""
 
     def _read_decoded_path(self, path: str, host: str | None) -> tuple[str, bytes]:
         return decode_sent_path(path) if self._comes_from_emulator(host) else quote_decoded_path(path)
@@ -53,7 +40,7 @@ class HTTPGateway(HTTPHandler):
         return path, raw_path, root_path if stage and is_below(path, root_path) else ""
 
 
-class HTTPGatewayV1(PayloadV1, HTTPGateway):
+class HTTPGatewayV1(PayloadV1, _HTTPAPI):
     """An HTTP API with payload format 1.0."""
 
     sources = frozenset({Source.HTTP_API_V1})
@@ -63,10 +50,10 @@ class HTTPGatewayV1(PayloadV1, HTTPGateway):
 
     def _mount_from_event(self, path: str, raw_path: bytes) -> tuple[str, bytes, str]:
         mounted = PayloadV1._mount_from_event(self, path, raw_path)
-        return mounted if mounted[2] else HTTPGateway._mount_from_event(self, path, raw_path)
+        return mounted if mounted[2] else _HTTPAPI._mount_from_event(self, path, raw_path)
 
 
-class HTTPGatewayV2(PayloadV2, HTTPGateway):
+class HTTPGatewayV2(PayloadV2, _HTTPAPI):
     """An HTTP API with payload format 2.0."""
 
     sources = frozenset({Source.HTTP_API_V2})
@@ -77,7 +64,21 @@ class HTTPGatewayV2(PayloadV2, HTTPGateway):
         return self._read_decoded_path(path, host)
 
 
+class HTTPGateway(_HTTPAPI):
+    """An HTTP API, in the place where mangum 0.22 has it: a `HTTPGatewayV1` or `HTTPGatewayV2` besides, by the event's
+    payload format. So is a subclass."""
+
+    sources = frozenset({Source.HTTP_API_V1, Source.HTTP_API_V2})
+
+    def __new__(cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> HTTPGateway:
+        return object.__new__(_with_payload(cls, HTTPGatewayV1 if event.get("version") == "1.0" else HTTPGatewayV2))
+
+    if TYPE_CHECKING:  # the payload's class has them
+
+        def _scope(self) -> Scope: ...
+        def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]: ...
+
+
 @cache
-def _with_payload(cls: type[HTTPGateway], is_v1: bool) -> type[HTTPGateway]:
-    payload = HTTPGatewayV1 if is_v1 else HTTPGatewayV2
-    return payload if cls is HTTPGateway else type(cls.__name__, (cls, payload), {})
+def _with_payload(cls: type[HTTPGateway], payload: type[_HTTPAPI]) -> type[HTTPGateway]:
+    return type(cls.__name__, (cls, payload), {"sources": cls.sources})

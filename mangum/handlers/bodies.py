@@ -26,11 +26,11 @@ _MOST_ADDED = 5  # for each byte
 # three bytes of UTF-8, twelve for four. A character is known by its first byte.
 _ESCAPES_BEYOND_ASCII = sys.version_info < (3, 12)
 _ADDED_BY_FIRST_BYTE = [
-    (5, bytes(set(range(256)) - {0x7F})),
     (4, bytes(set(range(256)) - set(range(0xC2, 0xE0)))),
     (3, bytes(set(range(256)) - set(range(0xE0, 0xF0)))),
     (8, bytes(set(range(256)) - set(range(0xF0, 0xF5)))),
 ]
+_MOST_ADDED_BEYOND_ASCII = 4  # for each byte that a character has more than one
 _CHUNK = 256 * 1024
 
 logger = logging.getLogger("mangum.http")
@@ -99,23 +99,35 @@ def check_size(body: bytes, text: str, is_base64: bool, pairs: HeaderPairs, limi
     if is_base64:
         size += len(text)
     else:
-        size += _json_size(body, limit - size, _ESCAPES_BEYOND_ASCII and not text.isascii())
+        beyond_ascii = len(body) - len(text) if _ESCAPES_BEYOND_ASCII else 0
+        size += _json_size(body, beyond_ascii, limit - size)
     if size > limit:
         raise ResponseTooLarge(
             f"The response is too large: about {size:,} bytes as Lambda's answer, and {limit:,} is the most. {way_out}"
         )
 
 
-def _json_size(body: bytes, budget: int, escapes_beyond_ascii: bool) -> int:
-    """The size of a text as a JSON string, or enough of it to know that it stays within `budget`, for sure: what is
-    far from it is not read to its end."""
-    size = len(body)
+def _json_size(body: bytes, beyond_ascii: int, budget: int) -> int:
+    """The size of a text as a JSON string, as far as it takes to know for sure whether it stays within `budget`: what
+    is far from it is not read to its end.
+
+    `beyond_ascii` is how many bytes the text has more than characters, if those beyond ASCII are escaped, else 0.
+    """
+    if not beyond_ascii or len(body) * (1 + _MOST_ADDED) <= budget:
+        return _with_escapes(body, len(body), budget)
+    size = len(body) + 5 * body.count(b"\x7f")
+    most = _with_escapes(body, size + _MOST_ADDED_BEYOND_ASCII * beyond_ascii, budget)
+    if most <= budget:
+        return most
+    added = sum(weight * len(body.translate(None, others)) for weight, others in _ADDED_BY_FIRST_BYTE)
+    return _with_escapes(body, size + added, budget)
+
+
+def _with_escapes(body: bytes, size: int, budget: int) -> int:
+    """`size` and what the escapes of ASCII add to it, until it is known whether that stays within `budget`."""
     for start in range(0, len(body), _CHUNK):
         if size + (len(body) - start) * _MOST_ADDED <= budget or size > budget:
             break
-        chunk = body[start : start + _CHUNK]
-        escaped = chunk.translate(None, _NEITHER)
+        escaped = body[start : start + _CHUNK].translate(None, _NEITHER)
         size += len(escaped) + 4 * len(escaped.translate(None, _NOT_SIX))
-        if escapes_beyond_ascii:
-            size += sum(added * len(chunk.translate(None, others)) for added, others in _ADDED_BY_FIRST_BYTE)
     return size
