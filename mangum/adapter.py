@@ -106,7 +106,7 @@ class Mangum:
         Raises:
             UnsupportedEvent: no handler serves events of this kind.
             InvalidEvent: a field of the event is missing or of the wrong type.
-            EventFailed: the application answered a non-HTTP event with a status of 400 or more.
+            EventFailed: the application answered a non-HTTP event with a status of 300 or more.
             LifespanFailure: the application's startup or shutdown failed.
             LoopError: called inside a running event loop; use `invoke` there. Or after `close`.
         """

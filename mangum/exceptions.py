@@ -6,7 +6,7 @@ MangumError
 ├── EventError
 │   ├── UnsupportedEvent   the event is of a kind that no handler serves
 │   ├── InvalidEvent       the event is of a known kind, but a field of it is missing or wrong
-│   └── EventFailed        the application answered a non-HTTP event with an error status
+│   └── EventFailed        the application answered a non-HTTP event with no success
 ├── RequestRefused         the request is answered without the application
 ├── ResponseError
 │   ├── InvalidResponse    the source has no form for what the application sent
@@ -64,7 +64,7 @@ class InvalidEvent(EventError):
 
 
 class EventFailed(EventError):
-    """The application answered a non-HTTP event with a status of 400 or more.
+    """The application answered a non-HTTP event with a status of 300 or more, or with JSON that cannot be read.
 
     Raised out of the handler, so that Lambda counts a failure and retries as the event's source does.
     """

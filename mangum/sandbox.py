@@ -10,7 +10,7 @@ import threading
 import weakref
 from functools import cache
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 from mangum.deadline import Watchdog
 from mangum.exceptions import LifespanFailure, LoopError
@@ -19,8 +19,6 @@ from mangum.protocols.lifespan import Lifespan
 from mangum.types import ASGI, LifespanMode
 
 __all__ = ["Sandbox"]
-
-T = TypeVar("T")
 
 logger = logging.getLogger("mangum")
 

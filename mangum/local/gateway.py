@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Router
 
+from mangum.adapter import Mangum
 from mangum.local.answers import ANSWER_READERS, MalformedAnswer
 from mangum.local.context import LocalContext
 from mangum.local.events import EVENT_BUILDERS
@@ -47,12 +48,11 @@ class Gateway:
     @contextlib.asynccontextmanager
     async def _keep_handler(self, app: Any) -> AsyncIterator[None]:
         """Start a `Mangum` as in Lambda's init phase, and close it with the server."""
-        for step in ("start", "close"):
-            method = getattr(self._handler, step, None)
-            if callable(method):
-                await to_thread.run_sync(method, limiter=self._sandbox)
-            if step == "start":
-                yield
+        if isinstance(self._handler, Mangum):
+            await to_thread.run_sync(self._handler.start, limiter=self._sandbox)
+        yield
+        if isinstance(self._handler, Mangum):
+            await to_thread.run_sync(self._handler.close, limiter=self._sandbox)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = time.perf_counter()
