@@ -11,6 +11,10 @@ MangumError
 ├── ResponseError
 │   ├── InvalidResponse    the source has no form for what the application sent
 │   └── ResponseTooLarge   the source cannot carry that much
+├── BackendError           the store of WebSocket connections does not answer, or refuses
+├── ConnectionsError       a message could not be handed to API Gateway
+│   ├── ConnectionGone     the WebSocket connection is closed
+│   └── MessageTooLarge    API Gateway does not carry a message of that size
 ├── LifespanFailure        startup or shutdown of the application failed
 ├── LifespanUnsupported    the application does not know the lifespan protocol
 └── UnexpectedMessage      the application broke the ASGI message order
@@ -19,7 +23,10 @@ MangumError
 from __future__ import annotations
 
 __all__ = [
+    "BackendError",
     "ConfigurationError",
+    "ConnectionGone",
+    "ConnectionsError",
     "EventError",
     "EventFailed",
     "InvalidEvent",
@@ -28,6 +35,7 @@ __all__ = [
     "LifespanUnsupported",
     "LoopError",
     "MangumError",
+    "MessageTooLarge",
     "RequestRefused",
     "ResponseError",
     "ResponseTooLarge",
@@ -92,6 +100,24 @@ class InvalidResponse(ResponseError):
 
 class ResponseTooLarge(ResponseError):
     """The response is larger than the event's source can carry; the message has both sizes and the way out."""
+
+
+class BackendError(MangumError):
+    """The store of WebSocket connections does not answer, or refuses. Raised out of the handler, so that Lambda counts
+    a failure and API Gateway tells the client."""
+
+
+class ConnectionsError(MangumError):
+    """A message could not be handed to API Gateway, or a connection not be closed."""
+
+
+class ConnectionGone(ConnectionsError, OSError):
+    """The WebSocket connection is closed. An `OSError`, as ASGI has it for a `send` after the disconnect:
+    https://asgi.readthedocs.io/en/latest/specs/www.html#send-event"""
+
+
+class MessageTooLarge(ConnectionsError):
+    """The message is larger than API Gateway carries (128 KB); the text has both sizes."""
 
 
 class LifespanFailure(MangumError):

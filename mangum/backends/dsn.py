@@ -1,0 +1,109 @@
+"""A DSN: the name of a connection store, which may hold a password and therefore never shows itself whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
+
+from mangum.exceptions import ConfigurationError
+
+__all__ = ["DSN"]
+
+_EXAMPLES = "sqlite:///path/to.db, postgresql://user@host/db, redis://host, dynamodb://table or s3://bucket"
+
+
+@dataclass(frozen=True, repr=False)
+class DSN:
+    """`scheme://[userinfo@]location[/path][?query]`, taken apart. Names keep their case; what is quoted is decoded,
+    except in `text` and `location`."""
+
+    text: str  # as it was given, with its password
+    scheme: str  # in lower case
+    user: str | None
+    password: str | None
+    location: str  # what a URL has for host and port; perhaps several, or the name of a table
+    path: str  # without the slash in front
+    query: dict[str, str] = field(hash=False)
+
+    @classmethod
+    def parse(cls, text: object) -> DSN:
+        """Take a DSN apart.
+
+        Raises:
+            ConfigurationError: it is none. The message does not repeat it, since it may hold a password.
+        """
+        if not isinstance(text, str):
+            raise ConfigurationError(f"`dsn` must be a string like {_EXAMPLES}, not a {type(text).__name__}.")
+        scheme, separator, rest = text.partition("://")
+        if not separator or not scheme:
+            raise ConfigurationError(f"`dsn` has no scheme: it must look like {_EXAMPLES}.")
+        rest, _, query = rest.partition("?")
+        authority, _, path = rest.partition("/")
+        userinfo, at, location = authority.rpartition("@")
+        user, colon, password = userinfo.partition(":")
+        if ":" in location and "@" in path + query and not at:
+            raise ConfigurationError(
+                "`dsn` has an @ behind a / or ?: in a user or password these are written %40, %2F and %3F."
+            )
+        try:
+            parameters = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+        except ValueError:
+            raise ConfigurationError("`dsn` has a query that is not made of name=value pairs joined by &.") from None
+        return cls(
+            text=text,
+            scheme=scheme.lower(),
+            user=unquote(user) if at else None,
+            password=unquote(password) if colon else None,
+            location=location,
+            path=unquote(path),
+            query=dict(parameters),
+        )
+
+    def __str__(self) -> str:
+        """The DSN without its secrets: the password and the values of the query are left out."""
+        userinfo = "" if self.user is None else f"{self.user}:***@" if self.password is not None else f"{self.user}@"
+        path = f"/{self.path}" if self.path else ""
+        query = f"?{'&'.join(f'{name}=***' for name in self.query)}" if self.query else ""
+        return f"{self.scheme}://{userinfo}{self.location}{path}{query}"
+
+    def __repr__(self) -> str:
+        return f"DSN({str(self)!r})"
+
+    @property
+    def _secrets(self) -> list[str]:
+        """Whatever may be one, longest first: as it is, and as it stands quoted in the DSN."""
+        values = [self.password or "", *(value for name, value in self.query.items() if _is_secret(name))]
+        return sorted(filter(None, {self.text, *values, *map(quote, values), *map(quote_plus, values)}), key=len)[::-1]
+
+    def redact(self, text: str) -> str:
+        """A text of a library's, without what the DSN keeps secret."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def is_clean(self, error: BaseException) -> bool:
+        """Whether neither an error nor what caused it tells a secret."""
+        seen: BaseException | None = error
+        while seen is not None:
+            if self.redact(f"{seen} {seen!r}") != f"{seen} {seen!r}":
+                return False
+            seen = seen.__cause__ or seen.__context__
+        return True
+
+    def parameters(self, *known: str) -> dict[str, str]:
+        """The query, if it has no parameter but those that are `known`.
+
+        Raises:
+            ConfigurationError: it has another; the message names both.
+        """
+        unknown = [name for name in self.query if name not in known]
+        if unknown:
+            raise ConfigurationError(
+                f"The DSN {self} has a parameter that is not known: {', '.join(unknown)}. "
+                f"{self.scheme}:// takes {', '.join(known) if known else 'none'}."
+            )
+        return self.query
+
+
+def _is_secret(parameter: str) -> bool:
+    return any(word in parameter.lower() for word in ("pass", "secret", "token", "key"))
