@@ -115,6 +115,11 @@ class Store:
         parsed = DSN.parse(dsn)
         return cls(backend_of(parsed), parsed)
 
+    @property
+    def value_limit(self) -> int | None:
+        """What a record may hold at most in bytes; `None` for the 256 KB that every record has at the most."""
+        return self._backend.value_limit
+
     async def open(self) -> None:
         """Connect, if that has not been done on the running event loop."""
         loop = asyncio.get_running_loop()
@@ -142,7 +147,7 @@ class Store:
 
     async def save(self, record: Entry) -> None:
         """Keep a record."""
-        limit = self._backend.value_limit
+        limit = self.value_limit
         if limit is not None and len(record.value) > limit:
             raise BackendError(
                 f"The store {self.name} keeps {limit:,} bytes for a connection at the most, and its record has "
