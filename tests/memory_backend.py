@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-
 from typing import ClassVar
 
 from mangum.backends.base import Backend, Entry, Page
