@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.servers.memory import memory_dsn as memory_dsn
+from tests.servers.postgresql import postgresql_dsn as postgresql_dsn
+from tests.servers.postgresql import postgresql_server as postgresql_server
 from tests.sources import FRONT_DOORS, FrontDoor
 
 EVENTS = Path(__file__).parent / "events"
