@@ -127,7 +127,11 @@ class Store:
             return
         async with self._lock(loop):
             if self._loop is not loop:
-                await self._try("open", self._backend.open, _OPEN_S, self._abort)
+                try:
+                    await self._try("open", self._backend.open, _OPEN_S, self._abort)
+                except BaseException:
+                    await self._abort()  # it may have come half of the way
+                    raise
                 self._loop = loop
 
     async def close(self) -> None:
