@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from tests.servers.memory import memory_dsn as memory_dsn
 from tests.servers.postgresql import postgresql_dsn as postgresql_dsn
 from tests.servers.postgresql import postgresql_server as postgresql_server
+from tests.servers.sqlite import sqlite_dsn as sqlite_dsn
 from tests.sources import FRONT_DOORS, FrontDoor
 
 EVENTS = Path(__file__).parent / "events"

@@ -13,7 +13,7 @@ import pytest
 from mangum.backends.conformance import CHECKS, Check
 from mangum.backends.store import Store
 
-STORES = ["memory", "postgresql"]
+STORES = ["memory", "sqlite", "postgresql"]
 
 pytestmark = pytest.mark.anyio
 
