@@ -83,7 +83,11 @@ class SQLite(Backend):
     process; the last ones may not survive a loss of power.
     """
 
-    unavailable: ClassVar[tuple[type[BaseException], ...]] = (OSError, sqlite3.OperationalError)
+    unavailable: ClassVar[tuple[type[BaseException], ...]] = (
+        OSError,
+        sqlite3.OperationalError,
+        sqlite3.ProgrammingError,  # the connection is closed
+    )
 
     def __init__(self, dsn: DSN) -> None:
         dsn.parameters()
@@ -97,13 +101,15 @@ class SQLite(Backend):
         self._thread: _Thread | None = None
 
     async def open(self) -> None:
-        self._thread = _Thread()
-        await self._thread.start(self._path)
+        self._thread = _Thread(self._path)
+        await self._thread.wait_opened()
 
     async def close(self) -> None:
-        if self._thread is not None:
-            await self._thread.call(sqlite3.Connection.close)
+        thread = self._thread
+        if thread is not None:
+            await thread.call(sqlite3.Connection.close)
             await self.abort()
+            thread.join()
 
     async def abort(self) -> None:
         thread, self._thread = self._thread, None
@@ -224,18 +230,21 @@ class _Thread:
     anyio's worker threads end with each invocation, and asyncio's keep the interpreter from its exit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
         self._queue: SimpleQueue[_Call[Any] | None] = SimpleQueue()
         self._waiting: set[_Call[Any]] = set()
-        # Who drops a store without closing it drops this too.
+        self._opening = _Call(_connect, path)
+        self._thread = threading.Thread(
+            target=_serve, args=(self._opening, self._queue), name="mangum-sqlite", daemon=True
+        )
+        self._thread.start()
+        # Who drops a store without closing it drops the thread too.
         self._end = weakref.finalize(self, self._queue.put, None)
         self._end.atexit = False
 
-    async def start(self, path: str) -> None:
-        """Start it, and open the file. It has ended if that fails."""
-        opening = _Call(_connect, path)
-        threading.Thread(target=_serve, args=(opening, self._queue), name="mangum-sqlite", daemon=True).start()
-        await self._wait(opening)
+    async def wait_opened(self) -> None:
+        """Wait until the file is open. The thread has ended if that fails."""
+        await self._wait(self._opening)
 
     async def call(self, work: Callable[..., T], *arguments: Any) -> T:
         """The result of work with the connection, once the thread has done it."""
@@ -255,6 +264,10 @@ class _Thread:
         for call in list(self._waiting):
             call.abandon()
         self._end()
+
+    def join(self) -> None:
+        """Wait until it has ended: no time, if nothing is left to do."""
+        self._thread.join()
 
 
 def _serve(opening: _Call[sqlite3.Connection], queue: SimpleQueue[_Call[Any] | None]) -> None:

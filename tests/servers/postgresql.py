@@ -30,7 +30,6 @@ _SETTINGS = (
     "fsync=off",
     "full_page_writes=off",
     "shared_buffers=16MB",
-    "unix_socket_directories=",
     f"listen_addresses={HOST}",
 )
 
@@ -44,6 +43,7 @@ class PostgreSQLServer:
         self.port = free_port()
         self.password = f"p@ss/w:rd?#%&= {secrets.token_hex(8)}"
         self.data = folder / "data"
+        self.socket_folder = folder
         self._as_user = _as_user()
         if self._as_user:
             os.chown(folder, self._as_user["user"], self._as_user["group"])
@@ -62,14 +62,16 @@ class PostgreSQLServer:
 
     def start(self, *settings: str, ready: str = _READY) -> None:
         """Start it, and return when its log has a line with `ready`."""
-        command = [str(self._programs / "postgres"), f"-D{self.data}", f"-p{self.port}"]
+        command = [str(self._programs / "postgres"), f"-D{self.data}", f"-p{self.port}", f"-k{self.socket_folder}"]
         command += [f"-c{setting}" for setting in (*_SETTINGS, *settings)]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **self._as_user)
         assert process.stderr is not None
         is_ready = threading.Event()
+        self._log.clear()
         threading.Thread(target=self._read, args=(process.stderr, ready, is_ready), daemon=True).start()
         self._process = process
-        if not is_ready.wait(_WAIT_S) or process.poll() is not None:
+        is_ready.wait(_WAIT_S)
+        if not any(ready in line for line in self._log):
             self.stop()
             raise RuntimeError("PostgreSQL did not start:\n" + "".join(self._log))
 
@@ -90,7 +92,7 @@ class PostgreSQLServer:
                 self._log.append(line)
                 if ready in line:
                     is_ready.set()
-        is_ready.set()  # it has ended
+        is_ready.set()  # and if it ended before, there is no need to wait either
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), f"--pgdata={self.data}", *arguments]
