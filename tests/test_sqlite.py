@@ -318,11 +318,28 @@ async def test_abort_ends_the_calls_that_wait(path: Path, other: sqlite3.Connect
     await asyncio.sleep(0)
     assert not calls[0].done()  # it waits until the thread is through with it
     await backend.abort()
+    other.execute("COMMIT")
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(result) for result in results] == [asyncio.CancelledError, *[ConnectionAbortedError] * 2]
-    other.execute("COMMIT")
     join_threads()
     assert other.execute("SELECT count(*) FROM mangum_connections").fetchone() == (0,)
+
+
+async def test_abort_does_not_wait_for_a_thread_that_hangs(path: Path) -> None:
+    backend = SQLite(DSN.parse(f"sqlite://{path}"))
+    await backend.open()
+    resume = threading.Event()
+    hanging = asyncio.create_task(backend._call(lambda connection: resume.wait()))
+    await asyncio.sleep(0)
+    begin = time.monotonic()
+    await backend.abort()
+    assert time.monotonic() - begin < 0.3
+    with pytest.raises(ConnectionAbortedError):
+        await hanging
+    await backend.open()
+    await backend.save(RECORD)
+    await backend.close()
+    resume.set()
 
 
 async def test_a_call_that_is_cancelled_when_its_result_is_there() -> None:
@@ -331,6 +348,7 @@ async def test_a_call_that_is_cancelled_when_its_result_is_there() -> None:
     await asyncio.sleep(0)
     call.run()
     await asyncio.sleep(0)  # the result arrives
+    assert call.result.done()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
