@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.servers.connections import ConnectionsEndpoint
 from tests.servers.memory import memory_dsn as memory_dsn
 from tests.sources import FRONT_DOORS, FrontDoor
 
@@ -22,6 +24,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def endpoint() -> Iterator[ConnectionsEndpoint]:
+    """API Gateway's `@connections`, on this machine."""
+    with ConnectionsEndpoint() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(params=FRONT_DOORS, ids=lambda door: door.name)

@@ -30,7 +30,7 @@ HEAVY = (
 LAYERS = [
     {"exceptions", "types", "media_types"},
     {"config"},
-    {"handlers", "protocols", "loop", "deadline"},
+    {"handlers", "protocols", "loop", "deadline", "management"},
     {"sandbox"},
     {"invocation"},
     {"adapter"},
