@@ -42,3 +42,13 @@ def door(request: pytest.FixtureRequest) -> FrontDoor:
 def samples(folder: str) -> list[Any]:
     """AWS's sample events, each as a parameter with its file's name."""
     return [pytest.param(json.loads(path.read_text()), id=path.stem) for path in sorted((EVENTS / folder).glob("*"))]
+
+
+@pytest.fixture
+def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine that knows nothing of AWS: no credentials, no region, in files or variables, none to be asked for."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

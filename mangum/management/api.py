@@ -101,6 +101,7 @@ class ManagementAPI:
         if due is None:
             due = now() + _LONGEST_S
         longest_pause = _FIRST_PAUSE_S
+        reason = None
         while True:
             answer = await target.attempt(method, path, data, due)
             if answer.status in settled and (answer.status != _GONE or time.time() >= gone_from):
@@ -110,10 +111,12 @@ class ManagementAPI:
             pause = random.uniform(longest_pause / 2, longest_pause)
             if answer.status == _GONE:
                 pause = min(pause, max(gone_from - time.time(), 0))
+            if reason is None or not answer.is_timeout:  # the last attempt may have had next to no time
+                reason = answer
             if session.is_closed or now() + pause >= due:
                 raise ConnectionsError(
-                    f"API Gateway did not take a {method} for the connection {connection_id!r} in time: {answer}."
-                ) from answer.cause
+                    f"API Gateway did not take a {method} for the connection {connection_id!r} in time: {reason}."
+                ) from reason.cause
             await asyncio.sleep(pause)
             longest_pause = min(longest_pause * 2, _LONGEST_PAUSE_S)
 

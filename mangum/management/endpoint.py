@@ -16,7 +16,7 @@ _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 # abc123.execute-api.eu-west-1.amazonaws.com (and .com.cn); through a VPC endpoint abc123-vpce-0123 or
 # vpce-0123.execute-api.eu-west-1.vpce.amazonaws.com; dual-stack ends in .api.aws.
 _AWS_HOST = re.compile(
-    r"(?P<api>[^.]+)\.execute-api\.(?P<region>[a-z0-9-]+)\.(?:[a-z0-9-]+\.)*(?:amazonaws\.com|api\.aws)"
+    r"(?P<api>[^.]+)\.execute-api\.(?P<region>[a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)"
 )
 _PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
 
@@ -104,7 +104,8 @@ class Endpoint:
 
 
 def _misfit(text: str) -> ConfigurationError:
+    shown = re.sub(r"//.*@", "//***@", text)
     return ConfigurationError(
-        f"{text!r} is no endpoint of a WebSocket API: `api_gateway_endpoint_url` must look like "
+        f"{shown!r} is no endpoint of a WebSocket API: `api_gateway_endpoint_url` must look like "
         "https://abc.execute-api.eu-west-1.amazonaws.com/stage, or https://domain/mapping-key for a custom domain."
     )

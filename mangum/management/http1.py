@@ -7,6 +7,7 @@ redirects, no proxies (`HTTP_PROXY` and its kin are not looked at), no cookies, 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from typing import NamedTuple, cast
@@ -16,6 +17,8 @@ __all__ = ["BadResponse", "Pool", "Response", "ResponseReader"]
 _MOST_HEAD = 64 * 1024
 _MOST_BODY = 64 * 1024
 _READ = 4 * 1024
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.(?P<minor>[01]) (?P<status>[1-9]\d\d)(?: .*)?", re.DOTALL)
 
 _CLOSE_S = 1.0
 # Measured with the wall clock, since the other may stand still in a freeze. Servers and what is between close a
@@ -42,6 +45,7 @@ class ResponseReader:
     """One response, out of bytes that come in any pieces. RFC 9112, sections 6 and 7."""
 
     def __init__(self) -> None:
+        self.has_begun = False  # whether anything came
         self._received = b""
         self._status = 0  # until the head is complete
         self._length: int | None = None
@@ -49,22 +53,18 @@ class ResponseReader:
         self._keeps_alive = False
         self._body = b""  # of the chunks so far
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether anything came."""
-        return bool(self._received or self._status)
-
     def feed(self, data: bytes) -> Response | None:
         """The response, once it is complete.
 
         Raises:
             BadResponse: it is none.
         """
+        self.has_begun = True
         self._received = self._received + data if self._received else data
         while not self._status:
             head, end, rest = self._received.partition(b"\r\n\r\n")
             if len(head) > _MOST_HEAD:
-                raise BadResponse(f"The head of the response has more than {_MOST_HEAD:,} bytes.")
+                raise BadResponse(f"the head of the response has more than {_MOST_HEAD:,} bytes")
             if not end:
                 return None
             self._received = rest
@@ -88,7 +88,7 @@ class ResponseReader:
         if self._status and self._length is None and not self._chunked:
             body, self._received = self._received, b""
             return self._response(body)
-        raise BadResponse("The connection was closed before the response was complete.")
+        raise BadResponse("the connection was closed before the response was complete")
 
     def _response(self, body: bytes) -> Response:
         # Bytes after the response belong to nothing that was asked.
@@ -96,11 +96,10 @@ class ResponseReader:
 
     def _read_head(self, head: bytes) -> None:
         status_line, *lines = head.split(b"\r\n")
-        version, _, rest = status_line.partition(b" ")
-        code = rest[:3]
-        if version not in (b"HTTP/1.1", b"HTTP/1.0") or not code.isdigit() or rest[3:4].strip() or code < b"100":
-            raise BadResponse("What answered does not speak HTTP/1.1.")
-        keeps_alive = version == b"HTTP/1.1"
+        match = _STATUS_LINE.fullmatch(status_line)
+        if match is None:
+            raise BadResponse("what answered does not speak HTTP/1.1")
+        keeps_alive = match["minor"] == b"1"
         for line in lines:
             name, _, value = line.partition(b":")
             name = name.lower()
@@ -109,21 +108,22 @@ class ResponseReader:
             elif name == b"transfer-encoding":
                 self._chunked = value.strip().lower() == b"chunked"
                 if not self._chunked:
-                    raise BadResponse("The response has a Transfer-Encoding that is not known.")
+                    raise BadResponse("the response has a Transfer-Encoding that is not known")
             elif name == b"connection":
                 options = {option.strip() for option in value.lower().split(b",")}
                 keeps_alive = b"close" not in options and (keeps_alive or b"keep-alive" in options)
-        if code < b"200":  # an interim response: the one that counts follows
+        status = int(match["status"])
+        if status < 200:  # an interim response: the one that counts follows
             self._length, self._chunked = None, False
             return
-        self._status = int(code)
-        if self._status in (204, 304):
+        self._status = status
+        if status in (204, 304):
             self._length, self._chunked = 0, False
         self._keeps_alive = keeps_alive and (self._chunked or self._length is not None)
 
     def _read_length(self, value: bytes) -> None:
         if not value.isdigit() or len(value) > 19 or self._length not in (None, int(value)):
-            raise BadResponse("The response has a Content-Length that is none.")
+            raise BadResponse("the response has a Content-Length that is none")
         self._length = int(value)
         self._check_size(self._length)
 
@@ -141,7 +141,7 @@ class ResponseReader:
             if len(rest) < size + 2:
                 return False
             if rest[size : size + 2] != b"\r\n":
-                raise BadResponse("A chunk of the response does not end where it says.")
+                raise BadResponse("a chunk of the response does not end where it says")
             self._body += rest[:size]
             self._received = rest[size + 2 :]
 
@@ -164,17 +164,17 @@ class ResponseReader:
                 raise ValueError
             return int(digits, 16)
         except ValueError:
-            raise BadResponse("A chunk of the response has a size that is none.") from None
+            raise BadResponse("a chunk of the response has a size that is none") from None
 
     @staticmethod
     def _check_line(line: bytes) -> None:
         if len(line) > _MOST_HEAD:
-            raise BadResponse(f"A line of the response has more than {_MOST_HEAD:,} bytes.")
+            raise BadResponse(f"a line of the response has more than {_MOST_HEAD:,} bytes")
 
     @staticmethod
     def _check_size(size: int) -> None:
         if size > _MOST_BODY:
-            raise BadResponse(f"The response has more than {_MOST_BODY:,} bytes.")
+            raise BadResponse(f"the response has more than {_MOST_BODY:,} bytes")
 
 
 # One connection
@@ -262,7 +262,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_open = False
-        self._fail(error if isinstance(error, OSError) else ConnectionResetError("The connection was closed."))
+        self._fail(error if isinstance(error, OSError) else ConnectionResetError("the connection was closed"))
         if self._timer is not None:
             self._timer.cancel()
         self.lost.set_result(None)
@@ -363,7 +363,7 @@ class Pool:
         connection.lost.add_done_callback(lambda _: self._connections.discard(connection))
         if self._is_closed:
             connection.abort()
-            raise ConnectionAbortedError("The connections were closed.")
+            raise ConnectionAbortedError("the connections were closed")
         return connection
 
     def _take_idle(self) -> _Connection | None:

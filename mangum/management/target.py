@@ -35,6 +35,11 @@ class Answer(NamedTuple):
     cause: OSError | None = None
 
     @property
+    def is_timeout(self) -> bool:
+        """Whether nothing came in time."""
+        return isinstance(self.cause, TimeoutError)
+
+    @property
     def may_pass(self) -> bool:
         """Whether the next attempt may succeed."""
         return self.status == 0 or self.status in _PASSING or self.status >= 500
@@ -88,7 +93,7 @@ class Target:
                 "certificate, AWS_CA_BUNDLE has to name that authority's file."
             ) from error
         except OSError as error:
-            return Answer(0, str(error).rstrip(".") or "it did not answer", error)
+            return Answer(0, str(error) or "it did not answer", error)
         return Answer(response.status, _message(response.body, credentials) if response.status >= 300 else "")
 
     def refusal(self, method: str, answer: Answer) -> ConnectionsError:

@@ -164,7 +164,7 @@ class ConnectionsEndpoint:
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="connections-endpoint")
-        self._server: asyncio.Server | None = None
+        self._ended = asyncio.Event()
         self._open: set[_Exchange] = set()
 
     # What a test says
@@ -211,24 +211,22 @@ class ConnectionsEndpoint:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
 
     def _run(self) -> None:
-        self._loop.run_until_complete(self._start())
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._stop())
-        self._loop.close()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
-    async def _start(self) -> None:
-        self._server = await self._loop.create_server(lambda: _Exchange(self), HOST, 0, ssl=self._tls)
-        port = self._server.sockets[0].getsockname()[1]
+    async def _serve(self) -> None:
+        server = await self._loop.create_server(lambda: _Exchange(self), HOST, 0, ssl=self._tls)
+        port = server.sockets[0].getsockname()[1]
         self.url = f"{'https' if self._tls else 'http'}://{HOST}:{port}{self._stage}"
         self._tell()
-
-    async def _stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
+        await self._ended.wait()
+        server.close()
+        await asyncio.sleep(0)
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})  # of what it is just accepting
         while self._open:
             for exchange in list(self._open):
                 exchange.abort()
