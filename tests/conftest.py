@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.servers.connections import ConnectionsEndpoint
 from tests.servers.memory import memory_dsn as memory_dsn
 from tests.servers.postgresql import postgresql_dsn as postgresql_dsn
 from tests.servers.postgresql import postgresql_server as postgresql_server
@@ -27,6 +29,13 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture
+def endpoint() -> Iterator[ConnectionsEndpoint]:
+    """API Gateway's `@connections`, on this machine."""
+    with ConnectionsEndpoint() as endpoint:
+        yield endpoint
+
+
 @pytest.fixture(params=FRONT_DOORS, ids=lambda door: door.name)
 def door(request: pytest.FixtureRequest) -> FrontDoor:
     front_door: FrontDoor = request.param
@@ -36,3 +45,13 @@ def door(request: pytest.FixtureRequest) -> FrontDoor:
 def samples(folder: str) -> list[Any]:
     """AWS's sample events, each as a parameter with its file's name."""
     return [pytest.param(json.loads(path.read_text()), id=path.stem) for path in sorted((EVENTS / folder).glob("*"))]
+
+
+@pytest.fixture
+def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine that knows nothing of AWS: no credentials, no region, in files or variables, none to be asked for."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -30,7 +30,7 @@ HEAVY = (
 LAYERS = [
     {"exceptions", "types", "media_types"},
     {"config"},
-    {"handlers", "protocols", "backends", "loop", "deadline"},
+    {"handlers", "protocols", "backends", "management", "loop", "deadline"},
     {"sandbox"},
     {"invocation"},
     {"adapter"},

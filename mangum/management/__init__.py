@@ -1,0 +1,1 @@
+"""API Gateway's management API, `@connections`: what WebSocket connections are sent through."""

@@ -1,0 +1,169 @@
+"""Post to WebSocket connections and close them: what API Gateway answers, what is tried again, and what is an error.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import ssl
+import time
+from functools import cached_property
+
+from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
+from mangum.management.credentials import CredentialsSource
+from mangum.management.endpoint import Endpoint
+from mangum.management.http1 import Pool
+from mangum.management.target import Target
+
+__all__ = ["MOST_BYTES", "ManagementAPI"]
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+MOST_BYTES = 128 * 1024
+
+_MOST_CONNECTIONS = 64  # HTTP connections to one server
+_LONGEST_S = 10.0  # of a call without a deadline
+# A connection is open a moment after its CONNECT was answered; until then API Gateway says 410.
+_OPENING_S = 5.0
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
+
+_SUCCESS = (200, 204)  # AWS says 200 to a POST and 204 to a DELETE, and emulators what they like
+_NOT_FOUND = 404
+_GONE = 410
+_TOO_LARGE = 413
+
+
+class ManagementAPI:
+    """The management APIs of any number of endpoints. Opened by the first call, on the running event loop, and warm
+    until `close`; a call on another loop opens it anew."""
+
+    def __init__(self, region_name: str | None) -> None:
+        """`region_name` is what requests are signed for; `None` takes it from the endpoint's host, or else from
+        `AWS_REGION`."""
+        self._region_name = region_name
+        self._session: _Session | None = None
+
+    async def post(
+        self, endpoint: str, connection_id: str, data: bytes, *, opened_at: float, due: float | None
+    ) -> None:
+        """Send a message to a connection that was opened at `opened_at`, in Unix seconds. By `due`, in the loop's time,
+        it is taken or this fails; without one in 10 s. A message to a gateway that fell silent may arrive twice. A
+        cancelled call may have had its effect.
+
+        Raises:
+            ConnectionGone: the connection is closed.
+            MessageTooLarge: the message has more than 128 KB.
+            ConnectionsError: API Gateway refused it, or did not take it in time.
+            ConfigurationError: `endpoint` is no URL of a management API.
+        """
+        if len(data) > MOST_BYTES:
+            raise _too_large(data)
+        gone_from = min(opened_at, time.time()) + _OPENING_S
+        status = await self._call("POST", endpoint, connection_id, data, due, (*_SUCCESS, _GONE, _TOO_LARGE), gone_from)
+        if status == _GONE:
+            raise ConnectionGone(f"The WebSocket connection {connection_id!r} is closed.")
+        if status == _TOO_LARGE:
+            raise _too_large(data)
+
+    async def delete(self, endpoint: str, connection_id: str, *, due: float | None) -> None:
+        """Close a connection. One that is not there is no error.
+
+        Raises:
+            ConnectionsError: API Gateway refused, or did not answer in time.
+            ConfigurationError: `endpoint` is no URL of a management API.
+        """
+        await self._call("DELETE", endpoint, connection_id, b"", due, (*_SUCCESS, _GONE, _NOT_FOUND), gone_from=0)
+
+    async def close(self) -> None:
+        """Close the HTTP connections. Calls under way fail; later ones open them again."""
+        session, self._session = self._session, None
+        if session is not None and session.loop is asyncio.get_running_loop():
+            await session.close()
+
+    async def _call(
+        self,
+        method: str,
+        endpoint: str,
+        connection_id: str,
+        data: bytes,
+        due: float | None,
+        settled: tuple[int, ...],
+        gone_from: float,
+    ) -> int:
+        """The status that API Gateway settles on: one of `settled`, and 410 not before `gone_from`, in Unix seconds."""
+        session = self._open()
+        target = session.targets.get(endpoint) or session.add_target(endpoint, self._region_name)
+        path = target.endpoint.target(connection_id)
+        now = session.loop.time
+        if due is None:
+            due = now() + _LONGEST_S
+        longest_pause = _FIRST_PAUSE_S
+        reason = None
+        while True:
+            answer = await target.attempt(method, path, data, due)
+            if answer.status in settled and (answer.status != _GONE or time.time() >= gone_from):
+                return answer.status
+            if answer.status != _GONE and not answer.may_pass:
+                raise target.refusal(method, answer)
+            pause = random.uniform(longest_pause / 2, longest_pause)
+            if answer.status == _GONE:
+                pause = min(pause, max(gone_from - time.time(), 0))
+            if reason is None or not answer.is_timeout:  # the last attempt may have had next to no time
+                reason = answer
+            if session.is_closed or now() + pause >= due:
+                raise ConnectionsError(
+                    f"API Gateway did not take a {method} for the connection {connection_id!r} in time: {reason}."
+                ) from reason.cause
+            await asyncio.sleep(pause)
+            longest_pause = min(longest_pause * 2, _LONGEST_PAUSE_S)
+
+    def _open(self) -> _Session:
+        session = self._session
+        if session is None or session.loop is not asyncio.get_running_loop():
+            session = self._session = _Session()
+        return session
+
+
+class _Session:
+    """What is open on one event loop."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.targets: dict[str, Target] = {}
+        self.is_closed = False
+        self._pools: dict[tuple[str, str, int], Pool] = {}
+        self._credentials = CredentialsSource()
+
+    def add_target(self, text: str, region_name: str | None) -> Target:
+        endpoint = Endpoint.parse(text)
+        server = (endpoint.scheme, endpoint.host, endpoint.port)
+        pool = self._pools.get(server)
+        if pool is None:
+            tls = self._tls if endpoint.scheme == "https" else None
+            pool = self._pools[server] = Pool(endpoint.host, endpoint.port, tls, most=_MOST_CONNECTIONS)
+        target = self.targets[text] = Target(endpoint, pool, self._credentials, region_name)
+        return target
+
+    async def close(self) -> None:
+        self.is_closed = True
+        for pool in self._pools.values():
+            await pool.close()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        path = os.environ.get("AWS_CA_BUNDLE") or None
+        try:
+            context = ssl.create_default_context(cafile=path)
+        except OSError as error:
+            raise ConfigurationError(f"AWS_CA_BUNDLE names a file that holds no certificates: {path}.") from error
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+
+def _too_large(data: bytes) -> MessageTooLarge:
+    return MessageTooLarge(
+        f"The message has {len(data):,} bytes, and API Gateway carries {MOST_BYTES:,} at the most: send it in parts."
+    )

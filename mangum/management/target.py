@@ -1,0 +1,127 @@
+"""One endpoint: signs what it is to get, sends it, and reads what it says, without the secrets that it may repeat."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import ssl
+import time
+from typing import NamedTuple
+
+from mangum.exceptions import ConnectionsError
+from mangum.management.credentials import CredentialsSource
+from mangum.management.endpoint import Endpoint
+from mangum.management.http1 import Pool
+from mangum.management.sigv4 import Credentials, Signer
+
+__all__ = ["Answer", "Target"]
+
+_ATTEMPT_S = 2.5
+_LOCAL_REGION = "us-east-1"  # an emulator may want one, and takes any
+
+_BAD_REQUEST = 400
+_WRONG_ENDPOINT = (403, 404)
+_PASSING = (408, 429)  # and all from 500 on
+_SHOWN = 300
+_SIGNATURE = re.compile(r"\b(Credential|Signature)=[^\s,&]*")
+
+
+class Answer(NamedTuple):
+    """What came of one attempt."""
+
+    status: int  # 0 for no answer
+    message: str
+    cause: OSError | None = None
+
+    @property
+    def is_timeout(self) -> bool:
+        """Whether nothing came in time."""
+        return isinstance(self.cause, TimeoutError)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the next attempt may succeed."""
+        return self.status == 0 or self.status in _PASSING or self.status >= 500
+
+    def __str__(self) -> str:
+        if self.cause is not None:
+            return self.message
+        return f"it answered {self.status} ({self.message})" if self.message else f"it answered {self.status}"
+
+
+class Target:
+    """An endpoint with the connections to its server and the identity that it is to see."""
+
+    def __init__(self, endpoint: Endpoint, pool: Pool, credentials: CredentialsSource, region_name: str | None) -> None:
+        """`region_name` is the region to sign for; `None` takes it from the endpoint's host, or else from `AWS_REGION`.
+
+        Raises:
+            ConnectionsError: no region is known.
+        """
+        region = region_name or endpoint.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        if not region and not endpoint.is_local:
+            raise ConnectionsError(
+                f"The region of {endpoint} is not known: set `api_gateway_region_name` or the variable AWS_REGION."
+            )
+        self.endpoint = endpoint
+        self._is_local = endpoint.is_local
+        self._region = region or _LOCAL_REGION
+        self._pool = pool
+        self._credentials = credentials
+        self._signer = Signer(endpoint.authority, self._region)
+        self._head = f" HTTP/1.1\r\nhost: {endpoint.authority}\r\nuser-agent: mangum\r\n"
+
+    async def attempt(self, method: str, path: str, body: bytes, due: float) -> Answer:
+        """Send a request once, and wait for the answer until `due`, in the loop's time, and 2.5 s at the most.
+
+        Raises:
+            ConnectionsError: there are no credentials, or the server is not who it says.
+        """
+        now = time.time()
+        if self._is_local:  # an emulator, which needs no AWS account
+            credentials = self._credentials.in_environment(now)
+        else:
+            credentials = await self._credentials.current(now, due)
+        signature = self._signer.headers(method, path, body, credentials, now) if credentials is not None else ""
+        head = f"{method} {path}{self._head}{signature}content-length: {len(body)}\r\n\r\n"
+        try:
+            response = await self._pool.request(head.encode() + body, due=due, limit_s=_ATTEMPT_S)
+        except ssl.SSLCertVerificationError as error:
+            raise ConnectionsError(
+                f"{self.endpoint} is not trusted: {error.verify_message}. If an authority of your own issued its "
+                "certificate, AWS_CA_BUNDLE has to name that authority's file."
+            ) from error
+        except OSError as error:
+            return Answer(0, str(error) or "it did not answer", error)
+        return Answer(response.status, _message(response.body, credentials) if response.status >= 300 else "")
+
+    def refusal(self, method: str, answer: Answer) -> ConnectionsError:
+        """What to say of an answer that no other attempt will change."""
+        if answer.status == _BAD_REQUEST:
+            return ConnectionsError(f"API Gateway does not know such a connection id: {answer}.")
+        if answer.status not in _WRONG_ENDPOINT:
+            return ConnectionsError(f"{self.endpoint} does not answer as API Gateway does: {answer}.")
+        return ConnectionsError(
+            f"API Gateway refused a {method} to {self.endpoint}: {answer}. Either the function's role does not allow "
+            f"execute-api:ManageConnections on {self.endpoint.arn(method, self._region)}, or this is not the endpoint "
+            "and stage that the client connected to: behind a custom domain, set `api_gateway_endpoint_url` to "
+            "https://domain/mapping-key, without the stage."
+        )
+
+
+def _message(body: bytes, credentials: Credentials | None) -> str:
+    """The first line of what API Gateway says. To a wrong signature it repeats what it should have signed, session
+    token and all."""
+    text = body.decode(errors="replace")
+    try:
+        said = json.loads(text)
+        text = str(said.get("message") or said.get("Message") or "")
+    except (ValueError, AttributeError):  # no JSON, or no object: something between says it
+        pass
+    for secret in (credentials.token, credentials.secret_key, credentials.access_key) if credentials else ():
+        if secret:
+            text = text.replace(secret, "***")
+    text = _SIGNATURE.sub(r"\1=***", text)
+    line = next(iter(text.splitlines()), "")
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
