@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 from mangum.config import DEFAULT_TEXT_MIME_TYPES, Config
+from mangum.deadline import due_of
 from mangum.exceptions import ConfigurationError, RequestRefused, ResponseError, UnsupportedEvent
 from mangum.handlers import HANDLERS
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.posted_event import PostedEvent, is_event_path
 from mangum.handlers.sources import Source, source_of
-from mangum.invocation import run_invocation
-from mangum.protocols.http import plain_response, request_line
+from mangum.invocation import Cycle, run_invocation
+from mangum.protocols.http import HTTPCycle, plain_response
 from mangum.protocols.lifespan import Lifespan
 from mangum.sandbox import Sandbox
 from mangum.types import (
@@ -28,9 +29,16 @@ from mangum.types import (
     Scope,
 )
 
+if TYPE_CHECKING:
+    from mangum.connections import Connections, Gateway
+    from mangum.handlers.websocket import WebSocketGateway
+
 __all__ = ["DEFAULT_TEXT_MIME_TYPES", "Mangum"]
 
 logger = logging.getLogger("mangum")
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 
 class Mangum:
@@ -52,6 +60,12 @@ class Mangum:
         exclude_headers: Names of response headers that are never sent.
         custom_handlers: Classes like `mangum.types.LambdaHandler`, asked before the built-in ones.
         event_path: Where events that are not HTTP requests are POSTed, as JSON ("/events").
+        dsn: Where WebSocket connections are stored: "sqlite://", "postgresql://", "redis://", "dynamodb://", "s3://"
+            and others, see the documentation.
+        websocket_path: The path of WebSocket connections, which API Gateway does not tell.
+        api_gateway_endpoint_url: Where messages to them are posted: the HTTPS URL of the WebSocket API. By default it
+            is taken from the CONNECT event, which does not tell the mapping of a custom domain.
+        api_gateway_region_name: The region of the WebSocket API; by default the function's own.
 
     Raises:
         ConfigurationError: An argument is wrong.
@@ -70,6 +84,10 @@ class Mangum:
         exclude_headers: Iterable[str] | None = None,
         custom_handlers: Iterable[type[LambdaHandler]] | None = None,
         event_path: str | None = None,
+        dsn: str | None = None,
+        websocket_path: str = "/",
+        api_gateway_endpoint_url: str | None = None,
+        api_gateway_region_name: str | None = None,
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"`app` must be an ASGI 3 application, a callable, not {app!r}.")
@@ -85,6 +103,10 @@ class Mangum:
             exclude_headers=exclude_headers,
             custom_handlers=custom_handlers,
             event_path=event_path,
+            dsn=dsn,
+            websocket_path=websocket_path,
+            api_gateway_endpoint_url=api_gateway_endpoint_url,
+            api_gateway_region_name=api_gateway_region_name,
         )
         self.custom_handlers = list(self.config.custom_handlers)
         if log_level != "info":
@@ -92,7 +114,13 @@ class Mangum:
         has_lifespan = lifespan != "off"
         self._starts_each_time = has_lifespan and lifespan_scope == "invocation"
         self._knows_no_lifespan = False
-        self._sandbox = Sandbox(app, lifespan, keeps_lifespan=has_lifespan and lifespan_scope == "process")
+        self._gateway: Gateway | None = None
+        self._websocket_class: type[WebSocketGateway] | None = None  # loaded only for those who need it
+        if dsn is not None:
+            self._gateway, self._websocket_class = _gateway(dsn, self.config)
+        self._sandbox = Sandbox(
+            app, lifespan, keeps_lifespan=has_lifespan and lifespan_scope == "process", gateway=self._gateway
+        )
         self._finalizer = weakref.finalize(self, self._sandbox.close_at_exit)
 
     # What Lambda calls
@@ -107,6 +135,7 @@ class Mangum:
             UnsupportedEvent: no handler serves events of this kind.
             InvalidEvent: a field of the event is missing or of the wrong type.
             EventFailed: the application answered a non-HTTP event with a status of 300 or more.
+            BackendError: the store of WebSocket connections does not answer.
             LifespanFailure: the application's startup or shutdown failed.
             LoopError: called inside a running event loop; use `invoke` there. Or after `close`.
         """
@@ -115,6 +144,9 @@ class Mangum:
     async def invoke(self, event: Any, context: LambdaContext | Any) -> Any:
         """Answer an event on the running event loop of asyncio: the same as a call, from asynchronous code."""
         handler = self.infer(event, context)
+        gateway, websocket_class = self._gateway, self._websocket_class
+        if gateway is not None and websocket_class is not None and isinstance(handler, websocket_class):
+            return await self._serve_websocket(handler, gateway)
         try:
             scope = handler.scope
             body = handler.body
@@ -126,25 +158,37 @@ class Mangum:
             return handler(plain_response(refusal.status, _PHRASES[refusal.status]))
         if body:
             _add_content_length(scope, len(body))
-        lifespan = None
-        if self._starts_each_time:
-            lifespan = Lifespan(self.app, self.lifespan)
-        elif self._knows_no_lifespan:
-            scope["state"] = {}
-        response = await run_invocation(self.app, scope, body, context, self._sandbox, lifespan)
+        if self._gateway is not None:
+            scope["aws.connections"] = _connections(self._gateway, context)
+        cycle = HTTPCycle(self.app, scope, body)
+        await self._run(cycle, context)
+        try:
+            return handler(cycle.response or plain_response(504, "Gateway Timeout"))
+        except ResponseError as error:
+            logger.error("%s: %s", cycle.line, error)
+            return handler(plain_response(500, "Internal Server Error"))
+
+    async def _serve_websocket(self, event: WebSocketGateway, gateway: Gateway) -> Any:
+        from mangum.websockets import WebSocketInvocation
+
+        cycle = WebSocketInvocation(self.app, event, gateway)
+        await self._run(cycle, event.context)
+        if cycle.failure is not None:
+            raise cycle.failure
+        return cycle.response or {"statusCode": 504}
+
+    async def _run(self, cycle: Cycle, context: Any) -> None:
+        lifespan = Lifespan(self.app, self.lifespan) if self._starts_each_time else None
+        await run_invocation(cycle, context, self._sandbox, lifespan, {} if self._knows_no_lifespan else None)
         if lifespan is not None and lifespan.unsupported and self.lifespan == "auto":
             self._starts_each_time, self._knows_no_lifespan = False, True
-        try:
-            return handler(response)
-        except ResponseError as error:
-            logger.error("%s: %s", request_line(scope), error)
-            return handler(plain_response(500, "Internal Server Error"))
 
     def infer(self, event: Any, context: LambdaContext | Any) -> LambdaHandler:
         """The handler for an event.
 
         Raises:
             UnsupportedEvent: none serves it.
+            ConfigurationError: it is a WebSocket event, and there is no `dsn`.
         """
         config = self.config
         for custom_handler in self.custom_handlers:
@@ -154,23 +198,56 @@ class Mangum:
         handler_class = HANDLERS.get(source)
         if handler_class is not None:
             return handler_class(event, context, config)
+        if source is Source.WEBSOCKET:
+            if self._websocket_class is None:
+                raise ConfigurationError(
+                    "A WebSocket event came, and there is no store for its connection: "
+                    'Mangum(app, dsn="...") names one, such as "dynamodb://table" or "redis://host".'
+                )
+            return cast("LambdaHandler", self._websocket_class(event, context, config))
         if config.event_path is not None and source.is_posted:
             return PostedEvent(event, context, config)
         raise UnsupportedEvent(_unsupported(source, event))
 
+    # WebSocket connections, from code of your own
+
+    @property
+    def connections(self) -> Connections:
+        """The WebSocket connections, for a function that `run` runs on the warm loop.
+
+        Raises:
+            ConfigurationError: there is no `dsn`.
+        """
+        if self._gateway is None:
+            raise ConfigurationError('There is no store of WebSocket connections: Mangum(app, dsn="...") names one.')
+        return _connections(self._gateway, None)
+
+    def run(self, function: Callable[[*Arguments], Coroutine[Any, Any, T]], *arguments: *Arguments) -> T:
+        """Run an asynchronous function on the warm loop, and return what it returns.
+
+        Raises:
+            LoopError: called inside a running event loop; await the function there. Or after `close`.
+        """
+        return self._sandbox.loop.run(function(*arguments), "`await` the function")
+
     # Its life
 
     def start(self) -> None:
-        """Make the loop, and with `lifespan_scope="process"` start the application up: for Lambda's init phase.
+        """Make the loop, connect to the store of WebSocket connections, and with `lifespan_scope="process"` start the
+        application up: for Lambda's init phase.
 
         Raises:
             LifespanFailure: startup failed.
+            BackendError: the store does not answer.
+            ConfigurationError: the store lacks something that could not be created.
             LoopError: called inside a running event loop; use `astart` there. Or after `close`.
         """
         self._sandbox.loop.run(self.astart(), "`await handler.astart()`")
 
     async def astart(self) -> None:
         """`start`, on the running event loop."""
+        if self._gateway is not None:
+            await self._gateway.open()
         if self._sandbox.keeps_lifespan:
             await self._sandbox.state()
 
@@ -203,6 +280,21 @@ class Mangum:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _gateway(dsn: str, config: Config) -> tuple[Gateway, type[WebSocketGateway]]:
+    from mangum.backends.store import Store
+    from mangum.connections import Gateway
+    from mangum.handlers.websocket import WebSocketGateway
+    from mangum.management.api import ManagementAPI
+
+    return Gateway(Store.of(dsn), ManagementAPI(config.api_gateway_region_name)), WebSocketGateway
+
+
+def _connections(gateway: Gateway, context: Any) -> Connections:
+    from mangum.connections import Connections
+
+    return Connections(gateway, due_of(context))
 
 
 _PHRASES = {404: "Not Found", 413: "Content Too Large"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, get_args
@@ -42,6 +43,10 @@ class Config(Mapping[str, Any]):
     exclude_headers: frozenset[str] = frozenset()  # lower-case
     custom_handlers: tuple[type[LambdaHandler], ...] = ()
     event_path: str | None = None
+    dsn: str | None = field(default=None, repr=False)  # it may hold a password
+    websocket_path: str = "/"
+    api_gateway_endpoint_url: str | None = None  # without a trailing slash
+    api_gateway_region_name: str | None = None
 
     # Derived, so that no request has to:
     raw_base_path: bytes = field(init=False, repr=False)
@@ -64,6 +69,10 @@ class Config(Mapping[str, Any]):
         exclude_headers: Any = None,
         custom_handlers: Any = None,
         event_path: Any = None,
+        dsn: Any = None,
+        websocket_path: Any = "/",
+        api_gateway_endpoint_url: Any = None,
+        api_gateway_region_name: Any = None,
     ) -> Config:
         """Check the arguments of `Mangum(...)`.
 
@@ -79,8 +88,11 @@ class Config(Mapping[str, Any]):
             raise ConfigurationError(
                 "`api_gateway_base_path` strips a prefix from the path and `root_path` keeps it: use one of the two."
             )
-        if event_path is not None and (not isinstance(event_path, str) or not event_path.startswith("/")):
-            raise ConfigurationError(f'`event_path` must be a path like "/events", not {event_path!r}.')
+        if event_path is not None:
+            _path("event_path", event_path, "/events")
+        _path("websocket_path", websocket_path, "/ws")
+        if dsn is None and (api_gateway_endpoint_url is not None or websocket_path != "/"):
+            raise ConfigurationError("WebSocket connections need a store: give its `dsn` too.")
         return cls(
             lifespan=lifespan,
             lifespan_scope=lifespan_scope,
@@ -91,6 +103,10 @@ class Config(Mapping[str, Any]):
             exclude_headers=frozenset(name.lower() for name in _strings("exclude_headers", exclude_headers)),
             custom_handlers=_handlers(custom_handlers),
             event_path=event_path,
+            dsn=dsn,
+            websocket_path=websocket_path,
+            api_gateway_endpoint_url=_url("api_gateway_endpoint_url", api_gateway_endpoint_url),
+            api_gateway_region_name=_region("api_gateway_region_name", api_gateway_region_name),
         )
 
     @classmethod
@@ -137,6 +153,33 @@ def _prefix(name: str, value: object) -> str | None:
         raise ConfigurationError(f'`{name}` must be a path prefix like "/api", not {value!r}.')
     prefix = value.strip("/")
     return f"/{prefix}" if prefix else None
+
+
+def _path(name: str, value: object, example: str) -> None:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ConfigurationError(f'`{name}` must be a path like "{example}", not {value!r}.')
+
+
+def _url(name: str, value: object) -> str | None:
+    """An http or https URL without the trailing slash; wss and ws, which is what clients connect to, count as these."""
+    if value is None:
+        return None
+    scheme, _, rest = value.partition("://") if isinstance(value, str) else ("", "", "")
+    scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
+    if scheme not in ("http", "https") or not rest.strip("/"):
+        raise ConfigurationError(
+            f'`{name}` must be a URL like "https://abc123.execute-api.eu-west-1.amazonaws.com/prod", not {value!r}.'
+        )
+    return f"{scheme}://{rest.rstrip('/')}"
+
+
+def _region(name: str, value: object) -> str | None:
+    """The region; where it is not given, the one that Lambda tells its functions."""
+    if value is None:
+        return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f'`{name}` must be the name of a region like "eu-west-1", not {value!r}.')
+    return value
 
 
 def _strings(name: str, value: object) -> tuple[str, ...]:

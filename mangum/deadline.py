@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol, cast
 
-__all__ = ["Cancellable", "Deadline", "Watchdog"]
+__all__ = ["Cancellable", "Deadline", "Watchdog", "due_of"]
 
 # Set apart before Lambda's own timeout: a tenth of what remains, half a second at the most.
 _RESERVE_SHARE = 0.1
@@ -44,8 +44,10 @@ class Deadline:
             self._watchdog.postpone(self, self._grace_s)
 
     def aim_at_host(self) -> None:
-        """Cancel the host from now on."""
+        """Cancel the host from now on. After the deadline it gets a time of grace first."""
         self._target = self._host
+        if self.expired:
+            self._watchdog.postpone(self, self._grace_s)
 
     def release(self) -> None:
         """Cancel nothing any more."""
@@ -67,6 +69,24 @@ class Deadline:
             self._host.uncancel()
 
 
+def due_of(context: Any) -> float | None:
+    """When the deadline of an invocation comes, in the running loop's time; `None` where its context does not tell."""
+    remaining_s = _remaining_s(context)
+    if remaining_s is None:
+        return None
+    return asyncio.get_running_loop().time() + remaining_s - min(remaining_s * _RESERVE_SHARE, _MOST_RESERVE_S)
+
+
+def _remaining_s(context: Any) -> float | None:
+    try:
+        remaining_ms = context.get_remaining_time_in_millis()
+    except Exception:  # tests' doubles lack the method, or raise in it
+        return None
+    if not isinstance(remaining_ms, int | float) or remaining_ms <= 0:
+        return None
+    return remaining_ms / 1000
+
+
 class Watchdog:
     """The timer for the deadlines of all invocations on one loop.
 
@@ -84,13 +104,9 @@ class Watchdog:
     def watch(self, context: Any) -> Deadline | None:
         """Watch the invocation of the current task until it is released. `None` where the context does not tell the
         remaining time (`None` itself, a test's double)."""
-        try:
-            remaining_ms = context.get_remaining_time_in_millis()
-        except Exception:  # tests' doubles lack the method, or raise in it
+        remaining_s = _remaining_s(context)
+        if remaining_s is None:
             return None
-        if not isinstance(remaining_ms, int | float) or remaining_ms <= 0:
-            return None
-        remaining_s = remaining_ms / 1000
         reserve_s = min(remaining_s * _RESERVE_SHARE, _MOST_RESERVE_S)
         due = self.loop.time() + remaining_s - reserve_s
         host = cast("asyncio.Task[Any]", asyncio.current_task(self.loop))

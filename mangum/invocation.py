@@ -4,43 +4,62 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 from mangum.deadline import Deadline
-from mangum.protocols.http import HTTPCycle, plain_response, request_line
 from mangum.protocols.lifespan import Lifespan
 from mangum.sandbox import Sandbox
-from mangum.types import ASGI, Response, Scope
 
-__all__ = ["run_invocation"]
+__all__ = ["Cycle", "run_invocation"]
 
 logger = logging.getLogger("mangum")
 
 
+class Cycle(Protocol):
+    """What an invocation runs: a request and its response, or an event of a WebSocket."""
+
+    @property
+    def response(self) -> Any:
+        """What the application has answered, once that is complete, else `None`."""
+        ...
+
+    @property
+    def line(self) -> str:
+        """What is run, for a log."""
+        ...
+
+    async def run(self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
+        """Run it. Its tasks go into `group`; `deadline` is aimed at the caller's task."""
+        ...
+
+
 async def run_invocation(
-    app: ASGI, scope: Scope, body: bytes, context: Any, sandbox: Sandbox, lifespan: Lifespan | None = None
-) -> Response:
-    """Run the application on one request, with `lifespan` around it, or else with the one that the sandbox keeps.
+    cycle: Cycle,
+    context: Any,
+    sandbox: Sandbox,
+    lifespan: Lifespan | None = None,
+    state: dict[str, Any] | None = None,
+) -> None:
+    """Run a cycle with `lifespan` around it, or else with the one that the sandbox keeps, or else with `state`.
 
     `context`, Lambda's, tells how long: shortly before Lambda would kill the sandbox, what runs is cancelled, once
-    as asyncio cancels a task, so that its clean-up can await, and a moment later for good. The response is a 504 then,
-    unless it was complete.
+    as asyncio cancels a task, so that its clean-up can await, and a moment later for good. Then the cycle may be left
+    without a response.
 
     Raises:
         LifespanFailure: startup or shutdown failed.
     """
-    cycle = HTTPCycle(app, scope, body)
     deadline = sandbox.watchdog().watch(context)
     failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             try:
                 if lifespan is not None:
-                    await _serve_within(lifespan, cycle, scope, group, deadline)
+                    await _run_within(lifespan, cycle, group, deadline)
                 else:
                     if sandbox.keeps_lifespan:
-                        scope["state"] = await sandbox.state()
-                    await cycle.run()
+                        state = await sandbox.state()
+                    await cycle.run(group, deadline, state)
             except asyncio.CancelledError:
                 if deadline is None or not deadline.expired:
                     raise
@@ -55,18 +74,15 @@ async def run_invocation(
         if deadline is not None:
             deadline.release()
     if deadline is not None and deadline.expired:
-        _report_expiry(scope, cycle.response)
+        _report_expiry(cycle)
     if failure is not None:
         raise failure
     if lifespan is not None:
         lifespan.raise_failure()
-    return cycle.response or plain_response(504, "Gateway Timeout")
 
 
-async def _serve_within(
-    lifespan: Lifespan, cycle: HTTPCycle, scope: Scope, group: asyncio.TaskGroup, deadline: Deadline | None
-) -> None:
-    """Start the application up in the group, and serve the request."""
+async def _run_within(lifespan: Lifespan, cycle: Cycle, group: asyncio.TaskGroup, deadline: Deadline | None) -> None:
+    """Start the application up in the group, and run the cycle."""
     if deadline is not None:
         deadline.aim(lifespan)
     group.create_task(lifespan.run())
@@ -75,16 +91,15 @@ async def _serve_within(
         if deadline.expired:
             return
         deadline.aim_at_host()
-    scope["state"] = lifespan.state.copy()
-    await cycle.run()
+    await cycle.run(group, deadline, lifespan.state.copy())
 
 
-def _report_expiry(scope: Scope, response: Response | None) -> None:
+def _report_expiry(cycle: Cycle) -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():  # the caller's own cancellation came while the deadline's was handled
         raise asyncio.CancelledError
     logger.error(
         "%s was cancelled shortly before the function's timeout: %s",
-        request_line(scope),
-        "the answer is a 504." if response is None else "its response was complete, and stands.",
+        cycle.line,
+        "the answer is a 504." if cycle.response is None else "its response was complete, and stands.",
     )

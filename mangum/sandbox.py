@@ -1,4 +1,5 @@
-"""What lives as long as the sandbox: the warm loop, and with `lifespan_scope="process"` the application's lifespan."""
+"""What lives as long as the sandbox: the warm loop, the store of connections, and with `lifespan_scope="process"` the
+application's lifespan."""
 
 from __future__ import annotations
 
@@ -10,13 +11,16 @@ import threading
 import weakref
 from functools import cache
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mangum.deadline import Watchdog
 from mangum.exceptions import LifespanFailure, LoopError
 from mangum.loop import WarmLoop, is_inside_running_loop
 from mangum.protocols.lifespan import Lifespan
 from mangum.types import ASGI, LifespanMode
+
+if TYPE_CHECKING:
+    from mangum.connections import Gateway
 
 __all__ = ["Sandbox"]
 
@@ -33,10 +37,14 @@ class Sandbox:
     It does not know the adapter, so that one that is dropped can be collected.
     """
 
-    def __init__(self, app: ASGI, mode: LifespanMode, *, keeps_lifespan: bool) -> None:
+    def __init__(self, app: ASGI, mode: LifespanMode, *, keeps_lifespan: bool, gateway: Gateway | None = None) -> None:
         self._app = app
         self._mode = mode
         self.keeps_lifespan = keeps_lifespan
+        self.gateway = gateway
+        if gateway is not None:  # a store may have a thread of its own
+            _close_before_threads_end()
+            _to_close.add(self)
         self.loop = WarmLoop()
         self._watchdog: Watchdog | None = None
         self._resident: _ResidentLifespan | None = None
@@ -64,23 +72,27 @@ class Sandbox:
                 if self.loop.is_running_here:
                     self._sigterm.hook()
                     _close_before_threads_end()
-                    _with_lifespan.add(self)
+                    _to_close.add(self)
             await resident.wait_started()
             if not resident.is_over:  # over: another invocation, which started it, was cancelled meanwhile
                 return resident.lifespan.state.copy()
 
     async def aclose(self) -> None:
-        """Shut the application down, on the loop where it was started.
+        """Shut the application down, on the loop where it was started, and close what connections need.
 
         Raises:
             LifespanFailure: it said that its shutdown failed.
             LoopError: it was started on another event loop.
         """
         resident = self._resident
-        if resident is not None and not resident.is_over:
-            resident.check_loop()
-            self._resident = None
-            await resident.shut_down()
+        try:
+            if resident is not None and not resident.is_over:
+                resident.check_loop()
+                self._resident = None
+                await resident.shut_down()
+        finally:
+            if self.gateway is not None:
+                await self.gateway.close()
 
     def close(self, *, timeout_s: float = -1) -> None:
         """`aclose`, and release the warm loop. Does nothing a second time.
@@ -124,7 +136,7 @@ class Sandbox:
             logger.exception("The application could not be shut down.")
 
 
-_with_lifespan: weakref.WeakSet[Sandbox] = weakref.WeakSet()
+_to_close: weakref.WeakSet[Sandbox] = weakref.WeakSet()
 
 
 @cache
@@ -134,7 +146,7 @@ def _close_before_threads_end() -> None:
     import concurrent.futures.thread  # noqa: F401 # it registers too, and the last to register is called first
 
     def close_all() -> None:
-        for sandbox in list(_with_lifespan):
+        for sandbox in list(_to_close):
             sandbox.close_at_exit()
 
     threading._register_atexit(close_all)  # type: ignore[attr-defined] # private, and the only way

@@ -8,7 +8,7 @@ import pytest
 
 from mangum import Mangum
 from mangum.config import Config
-from mangum.exceptions import EventFailed, InvalidEvent, UnsupportedEvent
+from mangum.exceptions import ConfigurationError, EventFailed, InvalidEvent
 from mangum.handlers.posted_event import PostedEvent
 from mangum.local.requests import HTTPRequest
 from mangum.types import Headers
@@ -65,7 +65,7 @@ def test_any_value_can_be_invoked(event: Any) -> None:
 
 def test_a_websocket_event_is_not_posted() -> None:
     event = {"requestContext": {"connectionId": "x", "eventType": "MESSAGE"}, "body": "{}"}
-    with pytest.raises(UnsupportedEvent, match="WebSocket"):
+    with pytest.raises(ConfigurationError, match="WebSocket"):
         post(200, JSON, b"{}", event)
 
 

@@ -21,6 +21,7 @@ HEAVY = (
     "boto3",
     "botocore",
     "aiobotocore",
+    "aiohttp",
     "redis",
     "asyncpg",
     "sqlite3",
@@ -31,17 +32,20 @@ LAYERS = [
     {"exceptions", "types", "media_types"},
     {"config"},
     {"handlers", "protocols", "backends", "management", "loop", "deadline"},
+    {"connections"},
     {"sandbox"},
     {"invocation"},
+    {"websockets"},
     {"adapter"},
     {"local"},
     {"cli"},
     {"__main__"},
 ]
 STRANGERS = [
-    ("handlers", {"protocols", "backends", "loop", "deadline"}),
-    ("protocols", {"handlers", "backends"}),
-    ("backends", {"handlers", "protocols", "loop", "deadline"}),
+    ("handlers", {"protocols", "backends", "management", "loop", "deadline"}),
+    ("protocols", {"handlers", "backends", "management"}),
+    ("backends", {"handlers", "protocols", "management", "loop", "deadline"}),
+    ("management", {"handlers", "protocols", "backends", "loop", "deadline"}),
 ]
 
 

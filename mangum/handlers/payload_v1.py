@@ -8,13 +8,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote_plus, unquote
+from urllib.parse import unquote
 
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.fields import flag, list_of, optional, present, table_of, text
 from mangum.handlers.headers import HeaderPairs, encode_multi_value_headers, single_and_repeated
 from mangum.handlers.origin import CAPITALISED, origin_of
 from mangum.handlers.paths import trailing_match
+from mangum.handlers.queries import quote_query
 from mangum.types import Scope
 
 __all__ = ["PayloadV1"]
@@ -61,7 +62,7 @@ class PayloadV1(HTTPHandler):
             event["httpMethod"],
             path,
             raw_path,
-            _query_string(event.get("multiValueQueryStringParameters") or event.get("queryStringParameters")),
+            quote_query(event.get("multiValueQueryStringParameters") or event.get("queryStringParameters")),
             headers,
             identity.get("sourceIp"),
             context.get("protocol"),
@@ -95,18 +96,6 @@ class PayloadV1(HTTPHandler):
             "body": body,
             "isBase64Encoded": is_base64,
         }
-
-
-def _query_string(parameters: Mapping[str, Any] | None) -> bytes:
-    """The query, quoted again: this payload has it decoded, and only the order of a key's own values."""
-    if not parameters:
-        return b""
-    pairs = [
-        f"{quote_plus(key)}={quote_plus(value or '')}"
-        for key, values in parameters.items()
-        for value in (values if isinstance(values, list) else [values])
-    ]
-    return "&".join(pairs).encode("ascii")
 
 
 def _filled_resource(event: Mapping[str, Any]) -> str:

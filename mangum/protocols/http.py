@@ -41,8 +41,16 @@ class HTTPCycle:
         self._chunks: list[bytes] = []  # of a body that comes in more than one
         self._completed: asyncio.Event | None = None  # made for an application that waits for the disconnect
 
-    async def run(self) -> None:
-        """Run the application to its end. Without a complete response of its own, the response is a 500."""
+    @property
+    def line(self) -> str:
+        """The request, for a log."""
+        return request_line(self._scope)
+
+    async def run(self, group: object, deadline: object, state: dict[str, Any] | None) -> None:
+        """Run the application to its end, in the task of the caller. Without a complete response of its own, the
+        response is a 500. `state` is the lifespan's."""
+        if state is not None:
+            self._scope["state"] = state
         try:
             await self._app(self._scope, self._receive, self._send)
         except Exception:

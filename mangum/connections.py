@@ -1,0 +1,339 @@
+"""Sending to WebSocket connections, one or a group of them: `scope["aws.connections"]` and `handler.connections`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+import anyio
+
+from mangum.backends.base import Entry
+from mangum.backends.store import CONNECTION_LIFETIME_S, Store
+from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
+from mangum.management.api import MOST_BYTES, ManagementAPI
+
+__all__ = ["BroadcastResult", "ConnectionRecord", "Connections", "Gateway", "Own", "Target", "encoded"]
+
+logger = logging.getLogger("mangum.websocket")
+
+# Posts at the same time in a broadcast. API Gateway answers in some 10 ms, so that these are thousands in a second.
+_CONCURRENCY = 64
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a post to a connection needs to know, beside its id."""
+
+    endpoint_url: str | None  # of the management API; `None` where the CONNECT event did not tell
+    connected_at: float  # Unix seconds
+
+    @property
+    def expires_at(self) -> int:
+        """When the connection is surely gone, Unix seconds."""
+        return int(self.connected_at) + CONNECTION_LIFETIME_S
+
+    def as_member(self, connection_id: str) -> Entry:
+        """A membership in a group."""
+        return Entry(connection_id, json.dumps(asdict(self)).encode(), self.expires_at)
+
+    @classmethod
+    def of_member(cls, member: Entry) -> Target:
+        """What `as_member` has kept."""
+        return cls(**json.loads(member.value))
+
+
+@dataclass(frozen=True)
+class ConnectionRecord:
+    """What is kept of a connection from its CONNECT on."""
+
+    connection_id: str
+    target: Target
+    handshake: dict[str, Any]  # as JSON has it
+    has_pending: bool = False  # whether messages wait until it is open
+
+    def as_entry(self) -> Entry:
+        """The record for the store."""
+        value = {"target": asdict(self.target), "handshake": self.handshake, "has_pending": self.has_pending}
+        return Entry(self.connection_id, json.dumps(value).encode(), self.target.expires_at)
+
+    @classmethod
+    def of_entry(cls, entry: Entry) -> ConnectionRecord:
+        """What `as_entry` has kept."""
+        value = json.loads(entry.value)
+        return cls(entry.connection_id, Target(**value.pop("target")), **value)
+
+
+@dataclass
+class BroadcastResult:
+    """How a broadcast went: numbers of connections."""
+
+    sent: int = 0
+    gone: int = 0  # closed already, and therefore no longer in any group
+    failed: int = 0  # API Gateway would not take the message; the log says why
+
+
+class Gateway:
+    """The store and the management API, which live as long as the sandbox and open at the first call."""
+
+    def __init__(self, store: Store, management: ManagementAPI) -> None:
+        self.store = store
+        self._management = management
+
+    async def open(self) -> None:
+        """Open the store."""
+        await self.store.open()
+
+    async def close(self) -> None:
+        """Close both."""
+        await self._management.close()
+        await self.store.close()
+
+    async def load(self, connection_id: str) -> ConnectionRecord | None:
+        """What is kept of a connection."""
+        entry = await self.store.load(connection_id)
+        return None if entry is None else ConnectionRecord.of_entry(entry)
+
+    async def post(self, connection_id: str, target: Target, data: bytes, due: float | None) -> None:
+        """Send a message. A connection that is gone loses its memberships; its record stays, because the application's
+        clean-up at DISCONNECT needs it."""
+        try:
+            await self._management.post(_endpoint(target), connection_id, data, opened_at=target.connected_at, due=due)
+        except ConnectionGone:
+            await self.store.leave_all(connection_id)
+            raise
+
+    async def deliver_pending(self, record: ConnectionRecord, due: float | None) -> None:
+        """Send what has waited until the connection is open, if anything has and nobody else does. What API Gateway
+        does not take waits on."""
+        if not record.has_pending:
+            return
+        connection_id, target = record.connection_id, record.target
+        pending = await self.store.take(connection_id)
+        try:
+            while pending:
+                await self.post(connection_id, target, pending[0], due)
+                pending.pop(0)
+        except ConnectionGone:
+            raise
+        except ConnectionsError:
+            await self.store.hold(connection_id, pending, target.expires_at)
+            raise
+        await self.store.save(replace(record, has_pending=False).as_entry())
+
+    async def close_connection(self, connection_id: str, target: Target, due: float | None) -> None:
+        """Have API Gateway close a connection; one that is closed is no error."""
+        await self._management.delete(_endpoint(target), connection_id, due=due)
+
+
+def _endpoint(target: Target) -> str:
+    if target.endpoint_url is None:
+        raise ConfigurationError(
+            "The CONNECT event did not tell where messages to its connection are posted: "
+            'Mangum(app, api_gateway_endpoint_url="https://...") does.'
+        )
+    return target.endpoint_url
+
+
+class Own(Protocol):
+    """The connection whose event is being handled."""
+
+    @property
+    def connection_id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def effects(self) -> AbstractAsyncContextManager[bool]:
+        """Goes around what the application does, and tells whether it counts: see `mangum.protocols.websocket`."""
+        ...
+
+    async def send(self, data: str | bytes) -> None:
+        """Send to this connection, or keep the message until it is open."""
+        ...
+
+    async def join(self, group: str) -> None:
+        """Join with this connection, or as soon as it is accepted."""
+        ...
+
+    async def leave(self, group: str) -> None:
+        """Leave with this connection."""
+        ...
+
+
+@dataclass(frozen=True)
+class Connections:
+    """The WebSocket connections of an application.
+
+    All methods raise `BackendError` where the store does not answer, and `ValueError` for an id or a group name that is
+    not 1 to 1,024 bytes of UTF-8. A message is text or bytes, 128 KB at the most.
+    """
+
+    _gateway: Gateway
+    _due: float | None = None  # in the loop's time
+    _own: Own | None = field(default=None, repr=False)
+
+    async def send(self, connection_id: str, data: str | bytes) -> None:
+        """Send a message to a connection.
+
+        Raises:
+            ConnectionGone: it is closed, or never was.
+            MessageTooLarge: the message has more than 128 KB.
+            ConnectionsError: API Gateway did not take it within the deadline.
+        """
+        message = encoded(data)
+        async with self._effect() as counts:
+            if not counts:
+                return
+            if self._own is not None and connection_id == self._own.connection_id:
+                await self._own.send(data)
+                return
+            record = await self._record(connection_id)
+            await self._gateway.deliver_pending(record, self._due)
+            await self._gateway.post(connection_id, record.target, message, self._due)
+
+    async def close(self, connection_id: str) -> None:
+        """Close a connection; its DISCONNECT event follows. One that is closed, or never was, is no error.
+
+        Raises:
+            ConnectionsError: API Gateway did not do it within the deadline.
+        """
+        async with self._effect() as counts:
+            if not counts:
+                return
+            record = await self._gateway.load(connection_id)
+            if record is not None:
+                await self._gateway.close_connection(connection_id, record.target, self._due)
+
+    async def join(self, group: str, connection_id: str | None = None) -> None:
+        """Make a connection a member of a group: the one whose event this is, or another.
+
+        Raises:
+            ConnectionGone: the other is closed, or never was.
+            ValueError: no id is given, and this is no event of a WebSocket connection.
+        """
+        async with self._effect() as counts:
+            own = self._own_or_other("join", connection_id)
+            if not counts:
+                return
+            if own is not None:
+                await own.join(group)
+            elif connection_id is not None:
+                record = await self._record(connection_id)
+                await self._gateway.store.join(group, record.target.as_member(connection_id))
+
+    async def leave(self, group: str, connection_id: str | None = None) -> None:
+        """End a membership; one that is not there is no error.
+
+        Raises:
+            ValueError: no id is given, and this is no event of a WebSocket connection.
+        """
+        async with self._effect() as counts:
+            own = self._own_or_other("leave", connection_id)
+            if not counts:
+                return
+            if own is not None:
+                await own.leave(group)
+            elif connection_id is not None:
+                await self._gateway.store.leave(group, connection_id)
+
+    async def broadcast(
+        self, group: str, data: str | bytes, *, exclude: Collection[str] = frozenset()
+    ) -> BroadcastResult:
+        """Send a message to all members of a group but those whose ids are in `exclude`.
+
+        Returns:
+            How many connections got it, were gone, or failed. While the application is replayed, all are 0.
+
+        Raises:
+            MessageTooLarge: the message has more than 128 KB.
+        """
+        if isinstance(exclude, str):
+            raise TypeError(f"`exclude` must be a set of connection ids, not a string; {{{exclude!r}}} is one.")
+        message = encoded(data)
+        result = BroadcastResult()
+        async with self._effect() as counts:
+            if counts:
+                await self._broadcast(group, data, message, frozenset(exclude), result)
+        return result
+
+    async def _broadcast(
+        self, group: str, data: str | bytes, message: bytes, exclude: frozenset[str], result: BroadcastResult
+    ) -> None:
+        source, members = anyio.create_memory_object_stream[Entry](_CONCURRENCY)
+        failures: list[Exception] = []
+
+        async def post_each() -> None:
+            async for member in members:
+                try:
+                    await self._post_member(member, data, message)
+                except ConnectionGone:
+                    result.gone += 1
+                except ConnectionsError as error:
+                    result.failed += 1
+                    logger.warning("A member of the group %r did not get a broadcast: %s", group, error)
+                except Exception as error:
+                    failures.append(error)
+                    posting.cancel_scope.cancel()
+                else:
+                    result.sent += 1
+
+        async with source, members, anyio.create_task_group() as posting:
+            workers = 0
+            try:
+                async for page in self._gateway.store.pages(group):
+                    for member in page:
+                        if member.connection_id not in exclude:
+                            if workers < _CONCURRENCY:
+                                workers += 1
+                                posting.start_soon(post_each)
+                            await source.send(member)
+            except Exception as error:  # kept out of the group, which would wrap it in another
+                failures.append(error)
+            source.close()
+        if failures:
+            raise failures[0]
+
+    async def _post_member(self, member: Entry, data: str | bytes, message: bytes) -> None:
+        own = self._own
+        if own is not None and own.connection_id == member.connection_id:
+            await own.send(data)
+        else:
+            await self._gateway.post(member.connection_id, Target.of_member(member), message, self._due)
+
+    def _effect(self) -> AbstractAsyncContextManager[bool]:
+        return nullcontext(True) if self._own is None else self._own.effects
+
+    def _own_or_other(self, verb: str, connection_id: str | None) -> Own | None:
+        own = self._own
+        if connection_id is None and own is None:
+            raise ValueError(
+                f'{verb}("group") is for a WebSocket connection, and this is no event of one: '
+                f'{verb}("group", connection_id) says which.'
+            )
+        return own if own is not None and connection_id in (None, own.connection_id) else None
+
+    async def _record(self, connection_id: str) -> ConnectionRecord:
+        record = await self._gateway.load(connection_id)
+        if record is None:
+            raise ConnectionGone(f"There is no WebSocket connection {connection_id!r}.")
+        return record
+
+
+def encoded(data: str | bytes) -> bytes:
+    """A message as it is posted.
+
+    Raises:
+        MessageTooLarge: API Gateway does not carry it.
+    """
+    if not isinstance(data, str | bytes | bytearray | memoryview):
+        raise TypeError(f"A message is a string or bytes, not {type(data).__name__}.")
+    message = data.encode() if isinstance(data, str) else bytes(data)
+    if len(message) > MOST_BYTES:
+        raise MessageTooLarge(
+            f"The message has {len(message):,} bytes, and API Gateway carries {MOST_BYTES:,} at the most."
+        )
+    return message

@@ -1,0 +1,207 @@
+"""WebSocket APIs of API Gateway: what CONNECT, MESSAGE and DISCONNECT say.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api.html
+"""
+
+from __future__ import annotations
+
+import binascii
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mangum.config import AUTO, Config
+from mangum.handlers.bodies import decode_body
+from mangum.handlers.fields import flag, invalid_event, list_of, optional, present, table_of, text
+from mangum.handlers.headers import encode_multi_value_headers
+from mangum.handlers.origin import CAPITALISED, origin_of, server
+from mangum.handlers.paths import place_under, quote_decoded_path
+from mangum.handlers.queries import quote_query
+from mangum.handlers.sources import Source
+from mangum.types import Headers, LambdaEvent, Message, Scope
+
+__all__ = ["EventType", "Handshake", "WebSocketGateway"]
+
+_NO_STATUS = 1005  # RFC 6455, section 7.4.1: the close frame had no code
+_LOCAL_DOMAINS = ("localhost:", "127.0.0.1:", "[::1]:")
+_TEXT_OR_LIST = table_of(optional(text), list_of(optional(text)))
+_UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+_FIELDS = (
+    ("requestContext.connectionId", text),
+    ("headers", _TEXT_OR_LIST),
+    ("multiValueHeaders", _TEXT_OR_LIST),
+    ("queryStringParameters", _TEXT_OR_LIST),
+    ("multiValueQueryStringParameters", _TEXT_OR_LIST),
+    ("requestContext.identity", optional(present)),
+    ("requestContext.identity.sourceIp", optional(text)),
+    ("requestContext.domainName", optional(text)),
+    ("requestContext.stage", optional(text)),
+    ("requestContext.apiId", optional(text)),
+    ("requestContext.disconnectReason", optional(text)),
+    ("body", optional(text)),
+    ("isBase64Encoded", flag),
+)
+
+
+class EventType(enum.Enum):
+    """The three invocations that API Gateway makes of a WebSocket."""
+
+    CONNECT = "CONNECT"
+    MESSAGE = "MESSAGE"
+    DISCONNECT = "DISCONNECT"
+
+
+@dataclass(frozen=True)
+class Handshake:
+    """What CONNECT tells of the client, and no later event repeats."""
+
+    headers: Headers
+    query_string: bytes
+    client: str | None
+    server: tuple[str, int]
+    scheme: str  # "ws" or "wss"
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """What the client offers, in its order."""
+        offered = b",".join(value for name, value in self.headers if name == b"sec-websocket-protocol")
+        return [name for name in (part.strip() for part in offered.decode("latin-1").split(",")) if name]
+
+    def as_json(self) -> dict[str, Any]:
+        """What JSON can say of it, and `of_json` reads."""
+        return {
+            "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in self.headers],
+            "query_string": self.query_string.decode("ascii"),
+            "client": self.client,
+            "server": self.server,
+            "scheme": self.scheme,
+        }
+
+    @classmethod
+    def of_json(cls, value: Mapping[str, Any]) -> Handshake:
+        """What `as_json` has made."""
+        return cls(
+            headers=[[name.encode("latin-1"), text.encode("latin-1")] for name, text in value["headers"]],
+            query_string=value["query_string"].encode("ascii"),
+            client=value["client"],
+            server=tuple(value["server"]),
+            scheme=value["scheme"],
+        )
+
+
+class WebSocketGateway:
+    """One event of a WebSocket API.
+
+    Raises:
+        InvalidEvent: a field is missing or of the wrong type.
+    """
+
+    def __init__(self, event: LambdaEvent, context: Any, config: Config) -> None:
+        self.event = event
+        self.context = context
+        self.config = config
+        try:
+            request: Mapping[str, Any] = event["requestContext"]
+            self.type = EventType(request["eventType"])
+            self.connection_id: str = request["connectionId"]
+            if not isinstance(self.connection_id, str) or not self.connection_id:
+                raise TypeError("not a string")
+            self.endpoint_url = config.api_gateway_endpoint_url or _endpoint_url(request, config)
+        except _UNREADABLE as error:
+            raise self._invalid(error) from error
+
+    def _invalid(self, error: Exception) -> Exception:
+        return invalid_event(Source.WEBSOCKET.value, self.event, _FIELDS, error)
+
+    def handshake(self) -> Handshake:
+        """What a CONNECT event says of the client."""
+        event = self.event
+        try:
+            given = event.get("headers")
+            headers = encode_multi_value_headers(given, event.get("multiValueHeaders"))
+            host, port, proto = origin_of(headers, given, CAPITALISED)
+            request = event["requestContext"]
+            is_local = str(request.get("domainName") or host or "").startswith(("localhost", "127.0.0.1", "[::1]"))
+            scheme = "ws" if (proto or ("http" if is_local else "https")) == "http" else "wss"
+            return Handshake(
+                headers=headers,
+                query_string=quote_query(
+                    event.get("multiValueQueryStringParameters") or event.get("queryStringParameters")
+                ),
+                client=(request.get("identity") or {}).get("sourceIp") or None,
+                server=server(host, port, "http" if scheme == "ws" else "https"),
+                scheme=scheme,
+            )
+        except _UNREADABLE as error:
+            raise self._invalid(error) from error
+
+    def message(self) -> Message:
+        """What the application receives: the message of a MESSAGE event, the code and reason of a DISCONNECT.
+
+        A binary message is one that the event marks as base64, or the `Buffer` that serverless-offline makes of it.
+        """
+        event = self.event
+        try:
+            if self.type is EventType.DISCONNECT:
+                request = event["requestContext"]
+                code = request.get("disconnectStatusCode")
+                return {
+                    "type": "websocket.disconnect",
+                    "code": int(code) if code else _NO_STATUS,
+                    "reason": request.get("disconnectReason") or "",
+                }
+            body = event.get("body")
+            if isinstance(body, dict) and body.get("type") == "Buffer":
+                return {"type": "websocket.receive", "bytes": bytes(body["data"])}
+            if event.get("isBase64Encoded"):
+                return {"type": "websocket.receive", "bytes": decode_body(body, True)}
+            if body is not None and not isinstance(body, str):
+                raise TypeError("not a string")
+            return {"type": "websocket.receive", "text": body or ""}
+        except (*_UNREADABLE, binascii.Error) as error:
+            raise self._invalid(error) from error
+
+    def scope(self, handshake: Handshake) -> Scope:
+        """A new ASGI scope for the connection: https://asgi.readthedocs.io/en/latest/specs/www.html#websocket-connection-scope"""
+        config = self.config
+        path, raw_path = quote_decoded_path(config.websocket_path)
+        root_path = "" if config.root_path in (None, AUTO) else str(config.root_path)
+        if root_path:
+            path, raw_path = place_under(path, raw_path, root_path)
+        return {
+            "type": "websocket",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": handshake.scheme,
+            "path": path,
+            "raw_path": raw_path,
+            "root_path": root_path,
+            "query_string": handshake.query_string,
+            "headers": [list(pair) for pair in handshake.headers],
+            "client": (handshake.client, 0) if handshake.client else None,
+            "server": handshake.server,
+            "subprotocols": handshake.subprotocols,
+            "extensions": {"websocket.http.response": {}},
+            "aws.event": self.event,
+            "aws.context": self.context,
+        }
+
+
+def _endpoint_url(request: Mapping[str, Any], config: Config) -> str | None:
+    """Where messages to the connection are posted; `None` where the event does not tell.
+
+    The default host has the stage in its path. A custom domain has the key of its mapping there, which no event tells,
+    so that the default host of the same API stands in for it:
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
+    """
+    domain, stage, api_id = request.get("domainName") or "", request.get("stage") or "", request.get("apiId") or ""
+    if domain.startswith(_LOCAL_DOMAINS):
+        return f"http://{domain}/{stage}"
+    if ".execute-api." in domain:
+        return f"https://{domain}/{stage}"
+    region = config.api_gateway_region_name
+    if not region or "." not in domain or not api_id:
+        return None
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://{api_id}.execute-api.{region}.{suffix}/{stage}"

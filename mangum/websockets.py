@@ -1,0 +1,267 @@
+"""CONNECT, MESSAGE and DISCONNECT: what each does with the store, the application and API Gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from mangum.connections import ConnectionRecord, Connections, Gateway, Target, encoded
+from mangum.deadline import Deadline
+from mangum.exceptions import BackendError, ConnectionGone, ConnectionsError, MangumError
+from mangum.handlers.websocket import EventType, Handshake, WebSocketGateway
+from mangum.protocols.websocket import Effects, WebSocketCycle
+from mangum.types import ASGI
+
+__all__ = ["WebSocketInvocation"]
+
+logger = logging.getLogger("mangum.websocket")
+
+_GONE = 410
+_FORGET_S = 1.0  # for a store that may be down, after it has had its time
+
+
+class OwnConnection:
+    """The connection whose event is handled: what its application does to it."""
+
+    def __init__(self, event: WebSocketGateway, record: ConnectionRecord, gateway: Gateway, due: float | None) -> None:
+        self.record = record
+        self.connection_id = record.connection_id
+        self.effects = Effects(count=event.type is EventType.CONNECT)
+        self.is_stored = event.type is not EventType.CONNECT
+        self.is_gone = event.type is EventType.DISCONNECT
+        self.failure: BackendError | None = None
+        self.pending: list[bytes] = []  # messages of CONNECT: API Gateway takes none before that has been answered
+        self._is_open = event.type is not EventType.CONNECT
+        self._joins: list[str] = []  # groups, until it is accepted
+        self._gateway = gateway
+        self._due = due
+
+    async def accept(self) -> None:
+        """Keep the connection, and let it join what it has asked for."""
+        self.is_stored = True  # if this fails half-way too, so that it is deleted
+        try:
+            await self._gateway.store.save(self.record.as_entry())
+            for group in self._joins:
+                await self.join(group)
+        except BackendError as error:
+            self.failure = error
+            raise
+
+    async def send(self, data: str | bytes) -> None:
+        """Post a message, or keep it until the connection is open."""
+        message = encoded(data)
+        if not self._is_open:
+            self.pending.append(message)
+            return
+        if self.is_gone:
+            raise ConnectionGone("The WebSocket connection is closed.")
+        try:
+            await self._gateway.post(self.connection_id, self.record.target, message, self._due)
+        except ConnectionGone:
+            self.is_gone = True
+            raise
+
+    async def join(self, group: str) -> None:
+        """Join a group, as soon as the connection is accepted."""
+        if self.is_stored:
+            await self._gateway.store.join(group, self.record.target.as_member(self.connection_id))
+        else:
+            self._joins.append(group)
+
+    async def leave(self, group: str) -> None:
+        """Leave a group."""
+        if self.is_stored:
+            await self._gateway.store.leave(group, self.connection_id)
+        else:
+            self._joins = [name for name in self._joins if name != group]
+
+    async def keep_pending(self) -> None:
+        """Keep the messages that wait until the connection is open."""
+        if self.pending:
+            await self._gateway.store.hold(self.connection_id, self.pending, self.record.target.expires_at)
+            await self._gateway.store.save(replace(self.record, has_pending=True).as_entry())
+
+    async def forget(self) -> None:
+        """Delete all that is stored of the connection."""
+        if self.is_stored:
+            await self._gateway.store.delete(self.connection_id)
+
+
+class WebSocketInvocation:
+    """One event of a WebSocket connection: run once, then `response` is what Lambda gets, if the deadline left one."""
+
+    def __init__(self, app: ASGI, event: WebSocketGateway, gateway: Gateway) -> None:
+        self.response: dict[str, Any] | None = None
+        self.failure: MangumError | None = None  # for Lambda
+        self.line = f"WebSocket {event.type.value}"
+        self._app = app
+        self._event = event
+        self._gateway = gateway
+        self._due: float | None = None  # in the loop's time
+
+    async def run(self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
+        """Answer the event, with the application as a task in `group`. `state` is the lifespan's."""
+        if deadline is not None:
+            self._due = deadline.due
+        handle = {
+            EventType.CONNECT: self._connect,
+            EventType.MESSAGE: self._message,
+            EventType.DISCONNECT: self._disconnect,
+        }[self._event.type]
+        try:
+            response = await handle(group, deadline, state)
+        except MangumError as error:
+            self.failure = error
+            return
+        if deadline is None or not deadline.expired:
+            self.response = response
+            logger.info("%s %d", self.line, response["statusCode"])
+
+    async def _connect(
+        self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        event = self._event
+        handshake = event.handshake()
+        target = Target(event.endpoint_url, time.time())
+        own = OwnConnection(
+            event, ConnectionRecord(event.connection_id, target, handshake.as_json()), self._gateway, self._due
+        )
+        cycle = self._cycle(own, handshake, state)
+        group.create_task(self._purge())
+        status = 500
+        try:
+            await self._settle(cycle, group, deadline)
+            status = _handshake_status(cycle)
+            if status == 200:
+                await own.keep_pending()
+            await self._end(cycle, deadline)
+            if own.failure is not None:
+                raise own.failure
+        finally:
+            if status != 200 or own.failure is not None or (deadline is not None and deadline.expired):
+                with suppress(BackendError, TimeoutError):  # it expires, and nobody is told of it
+                    async with asyncio.timeout(_FORGET_S):
+                        await own.forget()
+        if status == 200 and cycle.subprotocol is not None:
+            return {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": cycle.subprotocol}}
+        return {"statusCode": status}
+
+    async def _message(
+        self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        event = self._event
+        record = await self._gateway.load(event.connection_id)
+        if record is None:
+            logger.warning("A message came from a connection that is not in the store: it is closed.")
+            await self._close(Target(event.endpoint_url, 0))
+            return {"statusCode": _GONE}
+        own = OwnConnection(event, record, self._gateway, self._due)
+        try:
+            await self._gateway.deliver_pending(record, self._due)
+        except ConnectionGone:
+            own.is_gone = True
+        except ConnectionsError as error:
+            logger.error("What was sent at CONNECT waits on: %s", error)
+        cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
+        await self._settle(cycle, group, deadline)
+        goes_on = not (cycle.ended or cycle.closed) or (deadline is not None and deadline.expired)
+        status = 403 if cycle.is_refused and cycle.error is None else _status(cycle, own)
+        await self._end(cycle, deadline)
+        if not goes_on:
+            await own.forget()  # first, since DISCONNECT may come while API Gateway closes it
+            if not own.is_gone:
+                await self._close(record.target)
+        return {"statusCode": status}
+
+    async def _disconnect(
+        self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        record = await self._gateway.load(self._event.connection_id)
+        if record is None:  # the application has closed it itself
+            return {"statusCode": 200}
+        own = OwnConnection(self._event, record, self._gateway, self._due)
+        cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
+        await self._settle(cycle, group, deadline)
+        await self._end(cycle, deadline)
+        status = _status(cycle, own)
+        await own.forget()
+        return {"statusCode": status}
+
+    def _cycle(self, own: OwnConnection, handshake: Handshake, state: dict[str, Any] | None) -> WebSocketCycle:
+        event = self._event
+        scope = event.scope(handshake)
+        scope["aws.connections"] = Connections(self._gateway, self._due, own)
+        if state is not None:
+            scope["state"] = state
+        message = None if event.type is EventType.CONNECT else event.message()
+        return WebSocketCycle(self._app, scope, own, own.effects, message)
+
+    async def _settle(self, cycle: WebSocketCycle, group: asyncio.TaskGroup, deadline: Deadline | None) -> None:
+        group.create_task(cycle.run())
+        if deadline is not None:
+            deadline.aim(cycle)
+        await cycle.settle()
+
+    async def _end(self, cycle: WebSocketCycle, deadline: Deadline | None) -> None:
+        failure = cycle.error
+        await cycle.end()
+        if deadline is not None:
+            deadline.aim_at_host()
+        if cycle.error is not failure:
+            logger.error("An error occurred in the application's clean-up.", exc_info=cycle.error)
+
+    async def _close(self, target: Target) -> None:
+        try:
+            await self._gateway.close_connection(self._event.connection_id, target, self._due)
+        except MangumError as error:
+            logger.warning("The connection could not be closed: %s", error)
+
+    async def _purge(self) -> None:
+        try:
+            await self._gateway.store.purge()
+        except BackendError as error:
+            logger.warning("Expired connections were not removed: %s", error)
+
+
+def _handshake_status(cycle: WebSocketCycle) -> int:
+    """The answer to CONNECT, when the application has settled."""
+    if cycle.error is not None:
+        return _failed(cycle.error)
+    if cycle.denial is not None:  # 2xx would let the client in
+        return 403 if 200 <= cycle.denial < 300 else cycle.denial
+    if cycle.is_refused and (cycle.accepted or cycle.closed):
+        return 403
+    if cycle.accepted:
+        return 200
+    logger.error("The application returned before it had accepted or closed the connection.")
+    return 500
+
+
+def _status(cycle: WebSocketCycle, own: OwnConnection) -> int:
+    """The answer to MESSAGE or DISCONNECT, when the application has settled."""
+    if cycle.error is None:
+        return 200
+    if own.is_gone and _is_caused_by_gone(cycle.error):
+        logger.info("The client has gone: %r", cycle.error)
+        return 200
+    return _failed(cycle.error)
+
+
+def _is_caused_by_gone(error: BaseException) -> bool:
+    """Whether a `send` on a closed connection lies behind it; Starlette makes a `WebSocketDisconnect` of that."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, ConnectionGone):
+        seen = seen.__cause__ or seen.__context__
+    return seen is not None
+
+
+def _failed(error: BaseException) -> int:
+    """Log what the application raised; what only Lambda can deal with is raised."""
+    if isinstance(error, BackendError):
+        raise error
+    logger.error("An error occurred running the application.", exc_info=error)
+    return 500
