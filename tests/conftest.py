@@ -19,6 +19,7 @@ from tests.servers.redis import redis_tls_cluster_dsn as redis_tls_cluster_dsn
 from tests.servers.redis import redis_tls_dsn as redis_tls_dsn
 from tests.servers.redis import redis_tls_server as redis_tls_server
 from tests.servers.redis import valkey_dsn as valkey_dsn
+from tests.servers.sqlite import sqlite_dsn as sqlite_dsn
 from tests.sources import FRONT_DOORS, FrontDoor
 
 EVENTS = Path(__file__).parent / "events"
