@@ -103,8 +103,10 @@ class Redis(Backend):
     async def open(self) -> None:
         self._connections = _Connections()
         self._client = self._target.client(self._connections)
-        await self._client.initialize()  # reads which node has which slots; one server is not asked anything
-        await self.load("-")  # the first question connects, logs in, and shows that the user may read
+        if self._target.is_cluster:
+            await self._client.initialize()  # asks any node which of them has which slots
+        else:
+            await self.load("-")  # whatever the answer: the first question connects and logs in
 
     async def close(self) -> None:
         await self._connections.drop()

@@ -127,6 +127,7 @@ class RedisCluster:
     def __init__(self, folder: Path, *, size: int = 3, announced_port: int | None = None) -> None:
         self.password = _password()
         announced = [] if announced_port is None else [f"cluster-announce-port {announced_port}"]
+        self._share = -(-_SLOTS // size)
         self.nodes = []
         for number in range(size):
             (folder / str(number)).mkdir()
@@ -139,15 +140,23 @@ class RedisCluster:
 
     def start(self) -> None:
         """Make a cluster of new nodes, and return when each of them sees it whole."""
-        share = -(-_SLOTS // len(self.nodes))
         for number, node in enumerate(self.nodes):
             node.start()
             with node.client() as client:
                 client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
-                client.execute_command("CLUSTER ADDSLOTS", *range(_SLOTS)[number * share : (number + 1) * share])
+                first, end = number * self._share, (number + 1) * self._share
+                client.execute_command("CLUSTER ADDSLOTS", *range(_SLOTS)[first:end])
                 for other in self.nodes[:number]:
                     client.execute_command("CLUSTER MEET", HOST, other.port)
         self.wait_until_whole()
+
+    def slot(self, key: str) -> int:
+        with self.nodes[0].client() as client:
+            return int(client.execute_command("CLUSTER KEYSLOT", key))
+
+    def owner(self, slot: int) -> RedisServer:
+        """The node that had the slot at the start."""
+        return self.nodes[slot // self._share]
 
     def wait_until_whole(self) -> None:
         """Return when each node sees all slots served. A node that has started is not seen so for 2 s."""
