@@ -13,6 +13,14 @@ from tests.servers.connections import ConnectionsEndpoint
 from tests.servers.memory import memory_dsn as memory_dsn
 from tests.servers.postgresql import postgresql_dsn as postgresql_dsn
 from tests.servers.postgresql import postgresql_server as postgresql_server
+from tests.servers.redis import redis_cluster as redis_cluster
+from tests.servers.redis import redis_cluster_dsn as redis_cluster_dsn
+from tests.servers.redis import redis_dsn as redis_dsn
+from tests.servers.redis import redis_server as redis_server
+from tests.servers.redis import redis_tls_cluster_dsn as redis_tls_cluster_dsn
+from tests.servers.redis import redis_tls_dsn as redis_tls_dsn
+from tests.servers.redis import redis_tls_server as redis_tls_server
+from tests.servers.redis import valkey_dsn as valkey_dsn
 from tests.servers.sqlite import sqlite_dsn as sqlite_dsn
 from tests.sources import FRONT_DOORS, FrontDoor
 

@@ -13,7 +13,7 @@ import pytest
 from mangum.backends.conformance import CHECKS, Check
 from mangum.backends.store import Store
 
-STORES = ["memory", "sqlite", "postgresql"]
+STORES = ["memory", "sqlite", "postgresql", "redis", "redis-tls", "redis-cluster", "valkey"]
 
 pytestmark = pytest.mark.anyio
 
