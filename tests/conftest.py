@@ -9,6 +9,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.servers.memory import memory_dsn as memory_dsn
+from tests.servers.moto import aws_environment as aws_environment
+from tests.servers.moto import dynamodb_dsn as dynamodb_dsn
+from tests.servers.moto import dynamodb_server as dynamodb_server
+from tests.servers.moto import s3_dsn as s3_dsn
+from tests.servers.moto import s3_server as s3_server
 from tests.sources import FRONT_DOORS, FrontDoor
 
 EVENTS = Path(__file__).parent / "events"

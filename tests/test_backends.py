@@ -13,7 +13,7 @@ import pytest
 from mangum.backends.conformance import CHECKS, Check
 from mangum.backends.store import Store
 
-STORES = ["memory"]
+STORES = ["memory", "dynamodb", "s3"]
 
 pytestmark = pytest.mark.anyio
 
