@@ -32,13 +32,14 @@ ENVIRONMENT = {
 
 
 class Moto:
-    """moto's server in a process of its own. What it has is gone when it stops."""
+    """A service of moto's in a process of its own. What it has is gone when it stops."""
 
     password = None
     is_durable = False
 
-    def __init__(self) -> None:
+    def __init__(self, service: str) -> None:
         self.port = 0
+        self._service = service
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -46,7 +47,13 @@ class Moto:
         # Not measured with mangum, which it does not contain.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(PROGRAM), str(self.port)],  # -P: without its folder, where a `moto` is too
+            [
+                sys.executable,
+                "-P",
+                str(PROGRAM),
+                self._service,
+                str(self.port),
+            ],  # -P: without its folder, where a `moto` is too
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -90,11 +97,17 @@ class Moto:
 
 
 class DynamoDBServer(Moto):
+    def __init__(self) -> None:
+        super().__init__("dynamodb")
+
     def dsn(self, port: int | None = None, password: str | None = None) -> str:
         return dsn("dynamodb", "Connections", port or self.port)
 
 
 class S3Server(Moto):
+    def __init__(self) -> None:
+        super().__init__("s3")
+
     def dsn(self, port: int | None = None, password: str | None = None) -> str:
         return dsn("s3", "connections/a prefix", port or self.port)
 
