@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
+import aiobotocore
 import aiohttp
 import botocore.exceptions
 from aiobotocore.config import AioConfig
@@ -28,6 +29,9 @@ B = TypeVar("B")
 _TIMEOUT_S = 5
 # A group's members come and go by the dozen. More connections than that only wait for each other.
 _CONNECTIONS = 32
+
+# botocore's own is made anew for each request, which takes a tenth of its time.
+_USER_AGENT = f"mangum aiobotocore/{aiobotocore.__version__}"
 
 # Throttled requests are repeated after about 50, 100, 200 and 400 ms: together less than an attempt of `Store`.
 _FIRST_DELAY_S = 0.05
@@ -86,6 +90,7 @@ class AWSClient:
             read_timeout=_TIMEOUT_S,
             max_pool_connections=_CONNECTIONS,
             retries={"total_max_attempts": 1},
+            user_agent=_USER_AGENT,
             **config,
         )
         self._loader: Any = None  # botocore's descriptions of services, which take 0.1 s to read
