@@ -14,6 +14,9 @@ from tests.servers.moto import dynamodb_dsn as dynamodb_dsn
 from tests.servers.moto import dynamodb_server as dynamodb_server
 from tests.servers.moto import s3_dsn as s3_dsn
 from tests.servers.moto import s3_server as s3_server
+from tests.servers.postgresql import postgresql_dsn as postgresql_dsn
+from tests.servers.postgresql import postgresql_server as postgresql_server
+from tests.servers.sqlite import sqlite_dsn as sqlite_dsn
 from tests.sources import FRONT_DOORS, FrontDoor
 
 EVENTS = Path(__file__).parent / "events"

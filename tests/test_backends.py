@@ -13,7 +13,7 @@ import pytest
 from mangum.backends.conformance import CHECKS, Check
 from mangum.backends.store import Store
 
-STORES = ["memory", "dynamodb", "s3"]
+STORES = ["memory", "sqlite", "postgresql", "dynamodb", "s3"]
 
 pytestmark = pytest.mark.anyio
 

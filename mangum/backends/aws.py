@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
 import aiobotocore
@@ -96,8 +96,8 @@ class AWSClient:
         self._loader: Any = None  # botocore's descriptions of services, which take 0.1 s to read
         self._client: Any = None
 
-    async def open(self, prepare: Callable[[], Awaitable[None]]) -> None:
-        """Make the client, and let `prepare` look whether all is there. If that fails, nothing is left open."""
+    async def open(self) -> None:
+        """Make the client. No request yet."""
         session = AioSession()
         if self._loader is None:
             self._loader = session.get_component("data_loader")
@@ -106,11 +106,6 @@ class AWSClient:
             self._service, region_name=self.region, endpoint_url=self.endpoint_url, config=self._config
         )
         self._client = await creation.__aenter__()
-        try:
-            await prepare()
-        except BaseException:
-            await self.close()
-            raise
 
     async def close(self) -> None:
         """Close all connections, without waiting for the other end."""

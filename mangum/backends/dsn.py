@@ -41,7 +41,7 @@ class DSN:
         authority, _, path = rest.partition("/")
         userinfo, at, location = authority.rpartition("@")
         user, colon, password = userinfo.partition(":")
-        if ":" in location and "@" in path + query and not at:
+        if ":" in authority and "@" in path + query:
             raise ConfigurationError(
                 "`dsn` has an @ behind a / or ?: in a user or password these are written %40, %2F and %3F."
             )
@@ -71,9 +71,14 @@ class DSN:
 
     @property
     def _secrets(self) -> list[str]:
-        """Whatever may be one, longest first: as it is, and as it stands quoted in the DSN."""
+        """Whatever may be one, longest first: as it is, as it stands in the DSN, and as libraries may write it."""
+        authority, _, query = self.text.partition("://")[2].partition("?")
+        forms = [authority.partition("/")[0].rpartition("@")[0].partition(":")[2]]
+        forms += [pair.partition("=")[2] for pair in query.split("&") if _is_secret(pair.partition("=")[0])]
         values = [self.password or "", *(value for name, value in self.query.items() if _is_secret(name))]
-        return sorted(filter(None, {self.text, *values, *map(quote, values), *map(quote_plus, values)}), key=len)[::-1]
+        for write in (_quote_all, quote, quote_plus, _escape):
+            forms += map(write, values)
+        return sorted({self.text, *values, *forms} - {""}, key=len, reverse=True)
 
     def redact(self, text: str) -> str:
         """A text of a library's, without what the DSN keeps secret."""
@@ -107,3 +112,11 @@ class DSN:
 
 def _is_secret(parameter: str) -> bool:
     return any(word in parameter.lower() for word in ("pass", "secret", "token", "key"))
+
+
+def _quote_all(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _escape(text: str) -> str:
+    return repr(text)[1:-1]

@@ -81,7 +81,8 @@ class DynamoDB(Backend):
         self._aws = AWSClient("dynamodb", dsn)
 
     async def open(self) -> None:
-        await self._aws.open(self._prepare)
+        await self._aws.open()
+        await self._prepare()
 
     async def close(self) -> None:
         await self._aws.close()

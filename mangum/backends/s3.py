@@ -114,7 +114,8 @@ class S3(Backend):
         self._overdue: deque[_Membership] = deque(maxlen=_MOST_OVERDUE)  # expired ones that a page had
 
     async def open(self) -> None:
-        await self._aws.open(self._prepare)
+        await self._aws.open()
+        await self._prepare()
 
     async def close(self) -> None:
         await self._aws.close()

@@ -45,11 +45,12 @@ _CLASSES = {
 }
 _ENTRY_POINTS = "mangum.backends"
 
-# A connection that died in the freeze may be silent. The first attempt finds out in this time, and the second has the
-# rest, on a fresh connection; together they are done long before the 10 s that anyone would wait.
-_FIRST_ATTEMPT_S = 1.5
-_SECOND_ATTEMPT_S = 5.0
+# A connection that died in the freeze may be silent. The first attempt finds out in this time, and what is left of the
+# call's is for a fresh connection and the second attempt. With what cancelling takes it is over before 10 s are.
 _OPEN_S = 5.0
+_FIRST_ATTEMPT_S = 1.5
+_CALL_S = 7.5
+_LEAST_S = 0.5
 _CANCEL_S = 0.3
 
 _LONGEST_NAME = 1024
@@ -122,20 +123,17 @@ class Store:
 
     async def open(self) -> None:
         """Connect, if that has not been done on the running event loop."""
-        loop = asyncio.get_running_loop()
-        if self._loop is loop:
-            return
-        async with self._lock(loop):
-            if self._loop is not loop:
-                await self._try("open", self._backend.open, _OPEN_S, self._abort)
-                self._loop = loop
+        await self._open(_OPEN_S)
 
     async def close(self) -> None:
         """Release what is open on the running event loop."""
         if self._loop is asyncio.get_running_loop():
             self._loop = None
-            with suppress(Exception):  # the other end may be gone, and nobody can do anything about that now
+            try:
                 await self._attempt(self._backend.close, _OPEN_S, self._abort)
+            except Exception as error:  # the other end may be gone, and nobody can do anything about that now
+                logger.debug("%s was not closed in good order (%s).", self.name, _kind(error))
+                await self._abort()
 
     def _lock(self, loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
         """What opens and drops one at a time. A lock belongs to one event loop."""
@@ -210,24 +208,52 @@ class Store:
     async def _call(self, what: str, operation: Callable[[], Awaitable[T]], *names: str) -> T:
         for name in names:
             _check_name(name)
-        await self.open()
+        end = asyncio.get_running_loop().time() + _CALL_S
+        await self._open(_OPEN_S)
         drop = partial(self._drop, self._generation)
         try:
             return await self._attempt(operation, _FIRST_ATTEMPT_S, drop)
         except Exception as error:
-            if not isinstance(error, (TimeoutError, *self._backend.unavailable)):
+            if not isinstance(error, (TimeoutError, ConnectionError, *self._backend.unavailable)):
                 raise self._error(what, error) from self._cause(error)
             logger.info("%s did not answer (%s): it is asked again on a fresh connection.", self.name, _kind(error))
         await drop()
-        await self.open()
-        return await self._try(what, operation, _SECOND_ATTEMPT_S, partial(self._drop, self._generation))
+        await self._open(_time_left(end))
+        return await self._try(what, operation, _time_left(end), partial(self._drop, self._generation))
+
+    async def _open(self, limit_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        end = loop.time() + limit_s
+        lock = self._lock(loop)
+        try:
+            async with asyncio.timeout_at(end):  # others try to open it, each for its own time
+                await lock.acquire()
+        except TimeoutError as error:
+            raise self._silence("open", limit_s) from error
+        try:
+            if self._loop is not loop:
+                await self._open_afresh(_time_left(end))
+                self._loop = loop
+        finally:
+            lock.release()
+
+    async def _open_afresh(self, limit_s: float) -> None:
+        if self._loop is not None:  # another event loop, which will not run again
+            await self._abort()
+        try:
+            await self._try("open", self._backend.open, limit_s, self._abort)
+        except BaseException:
+            await self._abort()  # it may have come half of the way
+            raise
 
     async def _try(self, what: str, operation: Callable[[], Awaitable[T]], limit_s: float, drop: Drop) -> T:
         """One attempt, whose failure is final."""
         try:
             return await self._attempt(operation, limit_s, drop)
         except TimeoutError as error:
-            raise BackendError(f"The store {self.name} did not answer within {limit_s:g} s ({what}).") from error
+            raise self._silence(what, limit_s) from error
         except Exception as error:
             raise self._error(what, error) from self._cause(error)
 
@@ -248,10 +274,14 @@ class Store:
                     await asyncio.wait([task], timeout=_CANCEL_S)
                 if task.done() and not task.cancelled():
                     task.exception()  # fetched, so that the loop does not report it as lost
+        if task.cancelled():  # by its library, when another call dropped the connections
+            raise ConnectionAbortedError("Its connection was dropped.")
         return task.result()
 
     async def _drop(self, generation: int) -> None:
         """Drop the connections of a generation, unless that has been done."""
+        if self._generation != generation:  # without the lock, which belongs to who opens new ones
+            return
         async with self._lock(asyncio.get_running_loop()):
             if self._generation == generation:
                 self._generation += 1
@@ -261,6 +291,9 @@ class Store:
     async def _abort(self) -> None:
         with suppress(Exception):
             await asyncio.wait_for(self._backend.abort(), _CANCEL_S)
+
+    def _silence(self, what: str, limit_s: float) -> BackendError:
+        return BackendError(f"The store {self.name} did not answer within {limit_s:.1f} s ({what}).")
 
     def _error(self, what: str, error: Exception) -> MangumError:
         if isinstance(error, MangumError):
@@ -285,6 +318,10 @@ def _check_name(name: Any) -> None:
         raise ValueError(
             f"A connection id or group name has 1 to {_LONGEST_NAME} bytes of UTF-8 and no NUL; this one has {size:,}."
         )
+
+
+def _time_left(end: float) -> float:
+    return max(end - asyncio.get_running_loop().time(), _LEAST_S)
 
 
 def _kind(error: BaseException) -> str:

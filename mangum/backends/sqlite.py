@@ -1,0 +1,327 @@
+"""Connections in a SQLite file, for one machine: Python's sqlite3, in a thread beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, ClassVar, Generic, TypeVar
+from urllib.parse import unquote
+
+from mangum.backends.base import Backend, Entry, Page
+from mangum.backends.dsn import DSN
+from mangum.exceptions import ConfigurationError
+
+__all__ = ["SQLite"]
+
+T = TypeVar("T")
+
+_MEMORY = ":memory:"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS mangum_connections (
+    connection_id TEXT PRIMARY KEY,
+    value BLOB NOT NULL,
+    expires_at INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS mangum_pending (
+    connection_id TEXT,
+    position INTEGER,
+    message BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (connection_id, position)
+);
+CREATE TABLE IF NOT EXISTS mangum_members (
+    group_name TEXT,
+    connection_id TEXT,
+    value BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (group_name, connection_id)
+);
+CREATE INDEX IF NOT EXISTS mangum_connections_expires_at ON mangum_connections (expires_at);
+CREATE INDEX IF NOT EXISTS mangum_pending_expires_at ON mangum_pending (expires_at);
+CREATE INDEX IF NOT EXISTS mangum_members_connection_id ON mangum_members (connection_id);
+CREATE INDEX IF NOT EXISTS mangum_members_expires_at ON mangum_members (expires_at);
+"""
+
+
+_SAVE = "INSERT OR REPLACE INTO mangum_connections (connection_id, value, expires_at) VALUES (?, ?, ?)"
+_LOAD = "SELECT connection_id, value, expires_at FROM mangum_connections WHERE connection_id = ?"
+_FORGET = "DELETE FROM mangum_connections WHERE connection_id = ?"
+_HOLD = "INSERT INTO mangum_pending (connection_id, position, message, expires_at) VALUES (?, ?, ?, ?)"
+_HELD = "SELECT message FROM mangum_pending WHERE connection_id = ? ORDER BY position"
+_RELEASE = "DELETE FROM mangum_pending WHERE connection_id = ?"
+_JOIN = "INSERT OR REPLACE INTO mangum_members (group_name, connection_id, value, expires_at) VALUES (?, ?, ?, ?)"
+_LEAVE = "DELETE FROM mangum_members WHERE group_name = ? AND connection_id = ?"
+_LEAVE_ALL = "DELETE FROM mangum_members WHERE connection_id = ?"
+_GROUPS = "SELECT group_name FROM mangum_members WHERE connection_id = ?"
+_MEMBERS = """
+SELECT connection_id, value, expires_at FROM mangum_members
+WHERE group_name = ? AND connection_id > ? ORDER BY connection_id LIMIT ?
+"""
+_EXPIRED = "SELECT connection_id FROM mangum_connections WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
+_PURGE_ROWS = "DELETE FROM {0} WHERE rowid IN (SELECT rowid FROM {0} WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)"
+_PURGE_MEMBERS = _PURGE_ROWS.format("mangum_members")
+_PURGE_PENDING = _PURGE_ROWS.format("mangum_pending")
+
+# How long SQLite itself waits for a lock that another process holds. Then it is asked again, for as long as somebody
+# waits for the call: one that was given up must not be done later, when its repetition may have been overwritten.
+_BUSY_S = 0.05
+_BUSY_PAUSE_S = 0.001
+
+
+class SQLite(Backend):
+    """`sqlite:///absolute/path.db`, `sqlite://relative/path.db`, or `sqlite://:memory:`, which is there for this store
+    alone and until it is closed.
+
+    Processes that share a file take turns: it is in WAL mode, and a lock is held for a moment. A commit survives the
+    process; the last ones may not survive a loss of power.
+    """
+
+    unavailable: ClassVar[tuple[type[BaseException], ...]] = (OSError, sqlite3.OperationalError)
+
+    def __init__(self, dsn: DSN) -> None:
+        dsn.parameters()
+        name = unquote(dsn.location) + (f"/{dsn.path}" if dsn.path else "")
+        if dsn.user is not None or not name:
+            raise ConfigurationError(
+                f"The DSN {dsn} names no file: it is sqlite:///absolute/path.db, sqlite://relative/path.db or "
+                "sqlite://:memory:, and an @ in a path is written %40."
+            )
+        self._path = _MEMORY if name in (_MEMORY, f"/{_MEMORY}") else str(Path(name).absolute())
+        self._thread: _Thread | None = None
+
+    async def open(self) -> None:
+        self._thread = _Thread()
+        await self._thread.start(self._path)
+
+    async def close(self) -> None:
+        if self._thread is not None:
+            await self._thread.call(sqlite3.Connection.close)
+            await self.abort()
+
+    async def abort(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.abandon()
+
+    async def save(self, record: Entry) -> None:
+        await self._execute(_SAVE, record.connection_id, record.value, record.expires_at)
+
+    async def load(self, connection_id: str) -> Entry | None:
+        rows = await self._execute(_LOAD, connection_id)
+        return Entry(*rows[0]) if rows else None
+
+    async def delete(self, connection_id: str) -> None:
+        await self._call(_delete, connection_id)
+
+    async def hold(self, connection_id: str, messages: Sequence[bytes], expires_at: int) -> None:
+        await self._call(_hold, connection_id, messages, expires_at)
+
+    async def take(self, connection_id: str) -> list[bytes]:
+        return await self._call(_take, connection_id)
+
+    async def join(self, group: str, member: Entry) -> None:
+        await self._execute(_JOIN, group, member.connection_id, member.value, member.expires_at)
+
+    async def leave(self, group: str, connection_id: str) -> None:
+        await self._execute(_LEAVE, group, connection_id)
+
+    async def leave_all(self, connection_id: str) -> None:
+        await self._execute(_LEAVE_ALL, connection_id)
+
+    async def groups(self, connection_id: str) -> list[str]:
+        return [row[0] for row in await self._execute(_GROUPS, connection_id)]
+
+    async def members(self, group: str, after: str | None, limit: int) -> Page:
+        rows = await self._execute(_MEMBERS, group, after or "", limit)
+        return Page([Entry(*row) for row in rows], rows[-1][0] if len(rows) == limit else None)
+
+    async def purge(self, now: int, most: int) -> None:
+        await self._call(_purge, now, most)
+
+    async def _execute(self, statement: str, *values: Any) -> list[Any]:
+        """A statement, which is a transaction by itself, and its rows."""
+        return await self._call(_execute, statement, values)
+
+    async def _call(self, work: Callable[..., T], *arguments: Any) -> T:
+        if self._thread is None:  # by a call at the same time
+            raise ConnectionAbortedError("The file was closed.")
+        return await self._thread.call(work, *arguments)
+
+
+# What is done in the thread
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+    except sqlite3.OperationalError:
+        folder = Path(path).parent
+        if folder.is_dir():
+            raise
+        raise ConfigurationError(f"The folder {folder}, where the SQLite file should be, does not exist.") from None
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(_SCHEMA)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _execute(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> list[Any]:
+    return connection.execute(statement, values).fetchall()
+
+
+def _delete(connection: sqlite3.Connection, connection_id: str) -> None:
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in (_FORGET, _RELEASE, _LEAVE_ALL):
+            connection.execute(statement, (connection_id,))
+
+
+def _hold(connection: sqlite3.Connection, connection_id: str, messages: Sequence[bytes], expires_at: int) -> None:
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(_RELEASE, (connection_id,))
+        rows = [(connection_id, position, message, expires_at) for position, message in enumerate(messages)]
+        connection.executemany(_HOLD, rows)
+
+
+def _take(connection: sqlite3.Connection, connection_id: str) -> list[bytes]:
+    if not connection.execute(_HELD, (connection_id,)).fetchall():  # as a rule, and this takes no lock
+        return []
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        messages = [row[0] for row in connection.execute(_HELD, (connection_id,))]
+        connection.execute(_RELEASE, (connection_id,))
+    return messages
+
+
+def _purge(connection: sqlite3.Connection, now: int, most: int) -> None:
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        ids = connection.execute(_EXPIRED, (now, most)).fetchall()
+        for statement in (_FORGET, _RELEASE, _LEAVE_ALL):
+            connection.executemany(statement, ids)
+        for statement in (_PURGE_MEMBERS, _PURGE_PENDING):
+            connection.execute(statement, (now, most))
+
+
+# The thread
+
+
+class _Thread:
+    """A thread that owns a connection, and does calls on it one after the other.
+
+    anyio's worker threads end with each invocation, and asyncio's keep the interpreter from its exit.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[_Call[Any] | None] = SimpleQueue()
+        self._waiting: set[_Call[Any]] = set()
+        # Who drops a store without closing it drops this too.
+        self._end = weakref.finalize(self, self._queue.put, None)
+        self._end.atexit = False
+
+    async def start(self, path: str) -> None:
+        """Start it, and open the file. It has ended if that fails."""
+        opening = _Call(_connect, path)
+        threading.Thread(target=_serve, args=(opening, self._queue), name="mangum-sqlite", daemon=True).start()
+        await self._wait(opening)
+
+    async def call(self, work: Callable[..., T], *arguments: Any) -> T:
+        """The result of work with the connection, once the thread has done it."""
+        call = _Call(work, *arguments)
+        self._queue.put(call)
+        return await self._wait(call)
+
+    async def _wait(self, call: _Call[T]) -> T:
+        self._waiting.add(call)
+        try:
+            return await call.wait()
+        finally:
+            self._waiting.discard(call)
+
+    def abandon(self) -> None:
+        """Have it close the file and end. Nobody waits any more, neither for it nor for its calls."""
+        for call in list(self._waiting):
+            call.abandon()
+        self._end()
+
+
+def _serve(opening: _Call[sqlite3.Connection], queue: SimpleQueue[_Call[Any] | None]) -> None:
+    connection = opening.run()
+    if connection is not None:
+        with closing(connection):
+            for call in iter(queue.get, None):
+                call.run(connection)
+
+
+class _Call(Generic[T]):
+    """One piece of work for the thread, and its result for the event loop."""
+
+    def __init__(self, work: Callable[..., T], *arguments: Any) -> None:
+        self._work = work
+        self._arguments = arguments
+        self._loop = asyncio.get_running_loop()
+        self._result: asyncio.Future[T] = self._loop.create_future()
+        self._over: asyncio.Future[None] | None = None  # that the thread is through with a call that was cancelled
+        self._given_up = False
+
+    async def wait(self) -> T:
+        """The result. When this ends, the work has been done or will not be, cancelled or not."""
+        try:
+            return await self._result
+        except asyncio.CancelledError:
+            self._given_up = True
+            if self._result.cancelled():
+                self._over = self._loop.create_future()
+                await self._over
+            raise
+
+    def abandon(self) -> None:
+        """Let who waits for the result wait no longer."""
+        self._given_up = True
+        self._settle(None, ConnectionAbortedError("The file did not answer, and was closed."))
+
+    def run(self, *connection: sqlite3.Connection) -> T | None:
+        """Do the work, in the thread."""
+        result: T | None = None
+        failure: Exception | None = None
+        while not self._given_up:
+            try:
+                result = self._work(*connection, *self._arguments)
+                failure = None
+                break
+            except Exception as error:
+                failure = error
+                if not _is_busy(error):
+                    break
+            time.sleep(_BUSY_PAUSE_S)
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            self._loop.call_soon_threadsafe(self._settle, result, failure)
+        return result
+
+    def _settle(self, result: Any, failure: Exception | None) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+        if self._result.done():
+            return
+        if failure is None:
+            self._result.set_result(result)
+        else:
+            self._result.set_exception(failure)
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether another process, or another connection of this one, holds a lock."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
