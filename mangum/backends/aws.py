@@ -125,18 +125,30 @@ class AWSClient:
             Missing: the table or bucket is not there.
             ClientError: AWS refuses.
         """
-        for delay in (*delays(), None):
-            if self._client is None:
-                raise ConnectionError("its connections were dropped")
+        for delay in delays():
             try:
-                return await getattr(self._client, operation)(**parameters)
+                return await self.attempt(operation, **parameters)
             except ClientError as error:
-                if error_code(error) in _MISSING:
-                    raise Missing(error_message(error)) from error
-                if delay is None or not _is_transient(error):
+                if not _is_transient(error):
                     raise
             await asyncio.sleep(delay)
-        raise AssertionError("the last request has returned or raised")  # pragma: no cover - for the type checker
+        return await self.attempt(operation, **parameters)
+
+    async def attempt(self, operation: str, **parameters: Any) -> Any:
+        """One request, once.
+
+        Raises:
+            Missing: the table or bucket is not there.
+            ClientError: AWS refuses, or asks for patience.
+        """
+        if self._client is None:
+            raise ConnectionError("its connections were dropped")
+        try:
+            return await getattr(self._client, operation)(**parameters)
+        except ClientError as error:
+            if error_code(error) in _MISSING:
+                raise Missing(error_message(error)) from error
+            raise
 
 
 def _region(dsn: DSN) -> str:
@@ -187,10 +199,15 @@ async def gather(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B], 
 @overload
 async def gather(*work: Coroutine[Any, Any, A]) -> Sequence[A]: ...
 async def gather(*work: Coroutine[Any, Any, Any]) -> Sequence[Any]:
-    """Do all of it at the same time. An error ends it, and is raised as itself."""
+    """Do all of it at the same time. The first error ends it, and is raised as itself; nothing is left running."""
+    if len(work) == 1:
+        return (await work[0],)
+    tasks = [asyncio.ensure_future(part) for part in work]
     try:
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(part) for part in work]
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from None
-    return tuple(task.result() for task in running)
+        return await asyncio.gather(*tasks)
+    finally:
+        running = [task for task in tasks if not task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)

@@ -118,10 +118,8 @@ class DynamoDB(Backend):
     async def _expires(self) -> bool:
         """Whether DynamoDB removes expired items; also if that is not to be found out."""
         try:
-            answer = await self._aws.request("describe_time_to_live", TableName=self._table)
-        except Missing:
-            return False
-        except ClientError:
+            answer = await self._aws.attempt("describe_time_to_live", TableName=self._table)
+        except (Missing, ClientError):
             return True
         found = answer["TimeToLiveDescription"]
         return found["TimeToLiveStatus"] in ("ENABLED", "ENABLING") and found.get("AttributeName") == "expires_at"
@@ -259,13 +257,12 @@ class DynamoDB(Backend):
     async def _write_batch(self, writes: Sequence[Item]) -> None:
         """Up to 25 puts and deletes, which are not one transaction: that would cost twice as much, and all that it
         could prevent is a membership without its other half, until it expires."""
-        for delay in (*delays(), None):
+        for delay in (0.0, *delays()):
+            await asyncio.sleep(delay)
             answer = await self._aws.request("batch_write_item", RequestItems={self._table: writes})
             writes = answer["UnprocessedItems"].get(self._table, [])
             if not writes:
                 return
-            if delay is not None:
-                await asyncio.sleep(delay)
         raise BackendError(f"DynamoDB is throttling the table {self._table}: {len(writes)} writes were not done.")
 
 

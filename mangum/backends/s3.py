@@ -56,6 +56,7 @@ _LONGEST_PLAIN_NAME = 96  # longer ones are hashed, so that what is not the valu
 _MOST_KEYS = 1000  # in one ListObjectsV2 or DeleteObjects
 _HASHED = "="  # in front of a hash; base64url has none, without its padding
 _AFTER_ALL = "~"  # comes after every membership, which begins with a digit
+_NUL = b"\0"  # between id and value: no id has one
 _MOST_OVERDUE = 100
 
 
@@ -213,8 +214,8 @@ class S3(Backend):
 
     async def _expires_at(self, connection: str) -> int | None:
         """When a record expires; `None` where there is none."""
-        metadata = await self._metadata(f"connections/{connection}")
-        return None if metadata is None else int(metadata["expires-at"])
+        answer = await self._read("head_object", f"connections/{connection}")
+        return None if answer is None else int(answer["Metadata"]["expires-at"])
 
     async def _forget(self, connection: str, memberships: Iterable[_Membership], expires_at: int | None) -> None:
         keys = [key for membership in memberships for key in membership.keys]
@@ -268,37 +269,27 @@ class S3(Backend):
         connections = list(found)[:limit]
         is_last = not listed.is_truncated and len(connections) == len(found)
 
-        members, unread = [], []
+        members, loading, now = [], [], time.time()
         for connection in connections:
-            self._overdue += [each for each in found[connection] if each.expires_at < time.time()]
-            entry = _entry(found[connection])
-            if entry is None:
-                unread.append(self._member(found[connection]))
+            self._overdue += [each for each in found[connection] if each.expires_at <= now]
+            entry = _plain(found[connection][0])
+            if entry is None or len(found[connection]) > 1:
+                loading.append(self._member(found[connection]))
             else:
                 members.append(entry)
-        members += [entry for entry in await gather(*unread) if entry is not None]
+        members += [entry for entry in await gather(*loading) if entry is not None]
         return Page(members, None if is_last else connections[-1])
 
     async def _member(self, memberships: Sequence[_Membership]) -> Entry | None:
         """A member whose keys do not tell all: it joined with several values, or its id or value is too long.
         `None` if it has left meanwhile."""
-        written = await gather(*(self._metadata(membership.keys[0]) for membership in memberships))
-        there = [
-            (int(metadata["written-at"]), membership.tail, membership)
-            for membership, metadata in zip(memberships, written, strict=True)
-            if metadata is not None
-        ]
+        loaded = await gather(*(self._get(membership.keys[0]) for membership in memberships))
+        there = [(found, own) for found, own in zip(loaded, memberships, strict=True) if found is not None]
         if not there:
             return None
-        *_, last = max(there)
-        entry = _entry([last])
-        if entry is not None:
-            return entry
-        body = await self._body(last.keys[0])
-        if body is None:
-            return None
-        name, _, value = body.partition(b"\0")
-        return Entry(name.decode(), value, last.expires_at)
+        last, membership = max(there, key=lambda each: int(each[0].metadata["written-at"]))
+        name, _, value = last.body.partition(_NUL)
+        return _plain(membership) or Entry(name.decode(), value, membership.expires_at)
 
     async def _memberships(self, connection: str) -> list[_Membership]:
         keys = await self._all_keys(f"memberships/{connection}/")
@@ -310,7 +301,7 @@ class S3(Backend):
         plain = _Membership(own, connection, f"{member.expires_at}-{_encode(member.value)}")
         if not _is_hash(connection) and len(f"{self._prefix}{plain.keys[1]}".encode()) <= _LONGEST_KEY:
             return plain, b""
-        body = member.connection_id.encode() + b"\0" + member.value
+        body = member.connection_id.encode() + _NUL + member.value
         return _Membership(own, connection, f"{member.expires_at}={sha256(body).hexdigest()}"), body
 
     # Requests
@@ -337,10 +328,6 @@ class S3(Backend):
     async def _body(self, key: str) -> bytes | None:
         found = await self._get(key)
         return None if found is None else found.body
-
-    async def _metadata(self, key: str) -> dict[str, str] | None:
-        answer = await self._read("head_object", key)
-        return None if answer is None else answer["Metadata"]
 
     async def _read(self, operation: str, key: str) -> Any:
         """The answer about an object; `None` where there is none."""
@@ -378,7 +365,8 @@ class S3(Backend):
     async def _delete_batch(self, keys: Iterable[str]) -> None:
         objects = [{"Key": f"{self._prefix}{key}"} for key in keys]
         errors: Sequence[dict[str, str]] = ()
-        for delay in (*delays(), None):
+        for delay in (0.0, *delays()):
+            await asyncio.sleep(delay)
             answer = await self._aws.request(
                 "delete_objects", Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
             )
@@ -386,9 +374,7 @@ class S3(Backend):
             if not errors:
                 return
             objects = [{"Key": error["Key"]} for error in errors]
-            if delay is not None:
-                await asyncio.sleep(delay)
-        raise BackendError(f"S3 did not delete {len(errors)} objects: {errors[0]['Code']}: {errors[0]['Message']}")
+        raise BackendError(f"S3 did not delete {len(errors)} objects ({errors[0]['Code']}: {errors[0]['Message']}).")
 
 
 @dataclass(frozen=True)
@@ -404,11 +390,11 @@ class _Listed:
     is_truncated: bool
 
 
-def _entry(memberships: Sequence[_Membership]) -> Entry | None:
-    """The member, if there is one membership and its key tells all."""
-    if len(memberships) > 1 or (value := memberships[0].value) is None:
+def _plain(membership: _Membership) -> Entry | None:
+    """The member, if the key tells all of it."""
+    if (value := membership.value) is None:
         return None
-    return Entry(_decode(memberships[0].connection).decode(), value, memberships[0].expires_at)
+    return Entry(_decode(membership.connection).decode(), value, membership.expires_at)
 
 
 def _expiry_key(expires_at: int, connection: str) -> str:

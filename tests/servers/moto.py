@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+from aiobotocore.session import AioSession
 
 from tests.servers import HOST
 
@@ -73,15 +75,23 @@ class Moto:
             with self._process:  # which closes its pipes, and waits
                 self._process = None
 
-    def fail(self, request: str, status: int, body: str, times: int = 1) -> None:
-        """Answer the next requests whose name contains `request` with that status and body; -1: all from now on."""
-        self._ask(
-            "POST", "/_faults", json.dumps([{"request": request, "status": status, "body": body, "times": times}])
-        )
+    @contextmanager
+    def failing(self, request: str, status: int, body: str, times: int = -1) -> Iterator[None]:
+        """Answer requests whose name contains `request` with that status and body: all, or the next few `times`."""
+        fault = {"request": request, "status": status, "body": body, "times": times}
+        self._ask("POST", "/_faults", json.dumps([fault]))
+        try:
+            yield
+        finally:
+            self._ask("POST", "/_faults", "[]")
 
-    def heal(self) -> None:
-        """Answer everything as moto does."""
-        self._ask("POST", "/_faults", "[]")
+    @asynccontextmanager
+    async def client(self, region: str = REGION) -> AsyncIterator[Any]:
+        """A client of the service."""
+        session = AioSession()
+        endpoint_url = f"http://{HOST}:{self.port}"
+        async with session.create_client(self._service, region_name=region, endpoint_url=endpoint_url) as client:
+            yield client
 
     def requests(self) -> list[str]:
         """What was asked since the last time: operations of DynamoDB, method and URL of S3."""

@@ -45,6 +45,8 @@ class Faulty:
         # The operation for DynamoDB, method and URL for S3.
         operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
         request = operation or f"{environ['REQUEST_METHOD']} {environ['RAW_URI']}"
+        if "HTTP_EXPECT" in environ:
+            request += f" Expect: {environ['HTTP_EXPECT']}"
         self._requests.append(request)
         for fault in self._faults:
             if fault["times"] and fault["request"] in request:
