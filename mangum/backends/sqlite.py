@@ -83,7 +83,11 @@ class SQLite(Backend):
     process; the last ones may not survive a loss of power.
     """
 
-    unavailable: ClassVar[tuple[type[BaseException], ...]] = (OSError, sqlite3.OperationalError)
+    unavailable: ClassVar[tuple[type[BaseException], ...]] = (
+        OSError,
+        sqlite3.OperationalError,
+        sqlite3.ProgrammingError,  # the connection is closed
+    )
 
     def __init__(self, dsn: DSN) -> None:
         dsn.parameters()
@@ -97,18 +101,20 @@ class SQLite(Backend):
         self._thread: _Thread | None = None
 
     async def open(self) -> None:
-        self._thread = _Thread()
-        await self._thread.start(self._path)
+        self._thread = _Thread(self._path)
+        await self._thread.wait_opened()
 
     async def close(self) -> None:
-        if self._thread is not None:
-            await self._thread.call(sqlite3.Connection.close)
+        thread = self._thread
+        if thread is not None:
+            await thread.call(sqlite3.Connection.close)
             await self.abort()
+            thread.join()
 
     async def abort(self) -> None:
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.abandon()
+            await thread.abandon()
 
     async def save(self, record: Entry) -> None:
         await self._execute(_SAVE, record.connection_id, record.value, record.expires_at)
@@ -151,7 +157,7 @@ class SQLite(Backend):
 
     async def _call(self, work: Callable[..., T], *arguments: Any) -> T:
         if self._thread is None:  # by a call at the same time
-            raise ConnectionAbortedError("The file was closed.")
+            raise _given_up()
         return await self._thread.call(work, *arguments)
 
 
@@ -224,18 +230,21 @@ class _Thread:
     anyio's worker threads end with each invocation, and asyncio's keep the interpreter from its exit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
         self._queue: SimpleQueue[_Call[Any] | None] = SimpleQueue()
         self._waiting: set[_Call[Any]] = set()
-        # Who drops a store without closing it drops this too.
+        self._opening = _Call(_connect, path)
+        self._thread = threading.Thread(
+            target=_serve, args=(self._opening, self._queue), name="mangum-sqlite", daemon=True
+        )
+        self._thread.start()
+        # Who drops a store without closing it drops the thread too.
         self._end = weakref.finalize(self, self._queue.put, None)
         self._end.atexit = False
 
-    async def start(self, path: str) -> None:
-        """Start it, and open the file. It has ended if that fails."""
-        opening = _Call(_connect, path)
-        threading.Thread(target=_serve, args=(opening, self._queue), name="mangum-sqlite", daemon=True).start()
-        await self._wait(opening)
+    async def wait_opened(self) -> None:
+        """Wait until the file is open. The thread has ended if that fails."""
+        await self._wait(self._opening)
 
     async def call(self, work: Callable[..., T], *arguments: Any) -> T:
         """The result of work with the connection, once the thread has done it."""
@@ -250,11 +259,20 @@ class _Thread:
         finally:
             self._waiting.discard(call)
 
-    def abandon(self) -> None:
-        """Have it close the file and end. Nobody waits any more, neither for it nor for its calls."""
-        for call in list(self._waiting):
-            call.abandon()
+    async def abandon(self) -> None:
+        """Have it close the file and end. It gets a moment for what it is doing, so that this is not done later."""
+        calls = list(self._waiting)
+        for call in calls:
+            call.give_up()
         self._end()
+        if calls:
+            await asyncio.wait([call.result for call in calls], timeout=2 * _BUSY_S)
+        for call in calls:
+            call.settle(None, _given_up())
+
+    def join(self) -> None:
+        """Wait until it has ended: no time, if nothing is left to do."""
+        self._thread.join()
 
 
 def _serve(opening: _Call[sqlite3.Connection], queue: SimpleQueue[_Call[Any] | None]) -> None:
@@ -272,31 +290,30 @@ class _Call(Generic[T]):
         self._work = work
         self._arguments = arguments
         self._loop = asyncio.get_running_loop()
-        self._result: asyncio.Future[T] = self._loop.create_future()
-        self._over: asyncio.Future[None] | None = None  # that the thread is through with a call that was cancelled
-        self._given_up = False
+        self._is_given_up = False
+        self.result: asyncio.Future[T] = self._loop.create_future()
 
     async def wait(self) -> T:
         """The result. When this ends, the work has been done or will not be, cancelled or not."""
         try:
-            return await self._result
+            return await self.result
         except asyncio.CancelledError:
-            self._given_up = True
-            if self._result.cancelled():
-                self._over = self._loop.create_future()
-                await self._over
+            self.give_up()
+            if self.result.cancelled():  # with who waited for it: the thread hands its result over to another
+                self.result = self._loop.create_future()
+            await asyncio.wait([self.result])
+            self.result.exception()  # fetched, so that the loop does not report it as lost
             raise
 
-    def abandon(self) -> None:
-        """Let who waits for the result wait no longer."""
-        self._given_up = True
-        self._settle(None, ConnectionAbortedError("The file did not answer, and was closed."))
+    def give_up(self) -> None:
+        """Have it not done, if that can be."""
+        self._is_given_up = True
 
     def run(self, *connection: sqlite3.Connection) -> T | None:
         """Do the work, in the thread."""
         result: T | None = None
-        failure: Exception | None = None
-        while not self._given_up:
+        failure: Exception | None = _given_up()
+        while not self._is_given_up:
             try:
                 result = self._work(*connection, *self._arguments)
                 failure = None
@@ -307,18 +324,21 @@ class _Call(Generic[T]):
                     break
             time.sleep(_BUSY_PAUSE_S)
         with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-            self._loop.call_soon_threadsafe(self._settle, result, failure)
+            self._loop.call_soon_threadsafe(self.settle, result, failure)
         return result
 
-    def _settle(self, result: Any, failure: Exception | None) -> None:
-        if self._over is not None and not self._over.done():
-            self._over.set_result(None)
-        if self._result.done():
+    def settle(self, result: Any, failure: Exception | None) -> None:
+        """Hand the result over, in the event loop."""
+        if self.result.done():
             return
         if failure is None:
-            self._result.set_result(result)
+            self.result.set_result(result)
         else:
-            self._result.set_exception(failure)
+            self.result.set_exception(failure)
+
+
+def _given_up() -> Exception:
+    return ConnectionAbortedError("The file was closed.")
 
 
 def _is_busy(error: Exception) -> bool:

