@@ -43,7 +43,8 @@ class Backend(ABC):
     UTF-8 without NUL; a value has up to 256 KB.
     """
 
-    # What its library raises when a connection, not the request, has failed: the call is tried again on a fresh one.
+    # What its library raises when a connection, not the request, has failed: the call is tried again on a fresh one, as
+    # it is after any ConnectionError or TimeoutError.
     unavailable: ClassVar[tuple[type[BaseException], ...]] = (OSError,)
 
     # What a record may hold at most in bytes, where the store sets a limit below 256 KB.
