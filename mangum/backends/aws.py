@@ -82,8 +82,8 @@ class AWSClient:
         parameters = dsn.parameters("region", "endpoint_url")
         self._service = service
         self.region = _region(dsn)
-        self.endpoint_url = parameters.get("endpoint_url")
-        if self.endpoint_url is not None and not self.endpoint_url.startswith(("http://", "https://")):
+        self._endpoint_url = parameters.get("endpoint_url")
+        if self._endpoint_url is not None and not self._endpoint_url.startswith(("http://", "https://")):
             raise ConfigurationError(f"The `endpoint_url` of the DSN {dsn} must begin with http:// or https://.")
         self._config = AioConfig(
             connect_timeout=_TIMEOUT_S,
@@ -103,7 +103,7 @@ class AWSClient:
             self._loader = session.get_component("data_loader")
         session.register_component("data_loader", self._loader)
         creation = session.create_client(
-            self._service, region_name=self.region, endpoint_url=self.endpoint_url, config=self._config
+            self._service, region_name=self.region, endpoint_url=self._endpoint_url, config=self._config
         )
         self._client = await creation.__aenter__()
 

@@ -210,7 +210,8 @@ class S3(Backend):
         expires_at = await self._expires_at(connection)
         if expires_at is not None and expires_at <= now:
             await self._forget(connection, await self._memberships(connection), expires_at)
-        await self._delete([key])
+        else:
+            await self._delete([key])
 
     async def _expires_at(self, connection: str) -> int | None:
         """When a record expires; `None` where there is none."""
