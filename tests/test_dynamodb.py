@@ -337,18 +337,17 @@ class TestRequests:
         found = [member for page in pages for member in page]
         assert found == sorted(members, key=lambda member: member.connection_id)
 
-    async def test_groups_that_fill_more_than_one_answer(self, server: DynamoDBServer, opened: Store) -> None:
-        member = record(b"")
+    async def test_groups_that_fill_more_than_one_answer(
+        self, server: DynamoDBServer, table: str, opened: Store
+    ) -> None:
         groups = [uuid4().hex.ljust(1024, "x") for _ in range(1_050)]  # more than the 1 MB that an answer has at most
-        left = iter(groups)
-
-        async def join() -> None:
-            for group in left:
-                await opened.join(group, member)
-
-        await asyncio.gather(*(join() for _ in range(10)))
+        items = [{"pk": {"S": "groups#ann"}, "sk": {"S": group}, "expires_at": {"N": "1"}} for group in groups]
+        async with server.client() as client:
+            for start in range(0, len(items), 25):
+                puts = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
+                await client.batch_write_item(RequestItems={table: puts})
         server.requests()
-        assert sorted(await opened.groups(member.connection_id)) == sorted(groups)
+        assert sorted(await opened.groups("ann")) == sorted(groups)
         assert server.requests() == ["Query", "Query"]
 
     @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import cache
 from typing import Any, TypeVar, overload
 
 import aiobotocore
@@ -93,15 +94,12 @@ class AWSClient:
             user_agent=_USER_AGENT,
             **config,
         )
-        self._loader: Any = None  # botocore's descriptions of services, which take 0.1 s to read
         self._client: Any = None
 
     async def open(self) -> None:
         """Make the client. No request yet."""
         session = AioSession()
-        if self._loader is None:
-            self._loader = session.get_component("data_loader")
-        session.register_component("data_loader", self._loader)
+        session.register_component("data_loader", _loader())
         creation = session.create_client(
             self._service, region_name=self.region, endpoint_url=self._endpoint_url, config=self._config
         )
@@ -149,6 +147,12 @@ class AWSClient:
             if error_code(error) in _MISSING:
                 raise Missing(error_message(error)) from error
             raise
+
+
+@cache
+def _loader() -> Any:
+    """botocore's descriptions of services, which take 0.1 s to read."""
+    return AioSession().get_component("data_loader")
 
 
 def _region(dsn: DSN) -> str:

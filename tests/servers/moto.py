@@ -43,6 +43,7 @@ class Moto:
         self.port = 0
         self._service = service
         self._process: subprocess.Popen[str] | None = None
+        self._session = AioSession()
 
     def start(self) -> None:
         """Start it, and return when it answers."""
@@ -88,9 +89,8 @@ class Moto:
     @asynccontextmanager
     async def client(self, region: str = REGION) -> AsyncIterator[Any]:
         """A client of the service."""
-        session = AioSession()
-        endpoint_url = f"http://{HOST}:{self.port}"
-        async with session.create_client(self._service, region_name=region, endpoint_url=endpoint_url) as client:
+        url = f"http://{HOST}:{self.port}"
+        async with self._session.create_client(self._service, region_name=region, endpoint_url=url) as client:
             yield client
 
     def requests(self) -> list[str]:
