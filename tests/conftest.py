@@ -11,6 +11,11 @@ from hypothesis import HealthCheck, settings
 
 from tests.servers.connections import ConnectionsEndpoint
 from tests.servers.memory import memory_dsn as memory_dsn
+from tests.servers.moto import aws_environment as aws_environment
+from tests.servers.moto import dynamodb_dsn as dynamodb_dsn
+from tests.servers.moto import dynamodb_server as dynamodb_server
+from tests.servers.moto import s3_dsn as s3_dsn
+from tests.servers.moto import s3_server as s3_server
 from tests.servers.postgresql import postgresql_dsn as postgresql_dsn
 from tests.servers.postgresql import postgresql_server as postgresql_server
 from tests.servers.redis import redis_cluster as redis_cluster

@@ -22,8 +22,8 @@ from mangum.exceptions import BackendError
 from tests.servers import Server
 from tests.servers.proxy import Proxy, proxy_to
 
-SERVERS = ["postgresql", "redis", "redis-tls"]
-BEHIND_PROXY = ["postgresql", "redis", "redis-tls"]
+SERVERS = ["postgresql", "redis", "redis-tls", "dynamodb", "s3"]
+BEHIND_PROXY = ["postgresql", "redis", "redis-tls", "dynamodb", "s3"]
 
 # What the design promises.
 DEAD_CONNECTION_S = 3.0

@@ -13,7 +13,7 @@ import pytest
 from mangum.backends.conformance import CHECKS, Check
 from mangum.backends.store import Store
 
-STORES = ["memory", "sqlite", "postgresql", "redis", "redis-tls", "redis-cluster", "valkey"]
+STORES = ["memory", "sqlite", "postgresql", "redis", "redis-tls", "redis-cluster", "valkey", "dynamodb", "s3"]
 
 pytestmark = pytest.mark.anyio
 
