@@ -170,8 +170,6 @@ class WebSocketCycle:
 
     async def _send(self, message: Message) -> None:
         kind = message["type"]
-        if not self._is_told:
-            raise UnexpectedMessage(f"Unexpected {kind}: receive websocket.connect first.")
         if self.closed:
             if not self._is_disconnect:
                 raise UnexpectedMessage(f"Unexpected {kind}: the connection is closed.")
