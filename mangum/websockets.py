@@ -252,16 +252,28 @@ def _status(cycle: WebSocketCycle, own: OwnConnection) -> int:
 
 
 def _is_caused_by_gone(error: BaseException) -> bool:
-    """Whether a `send` on a closed connection lies behind it; Starlette makes a `WebSocketDisconnect` of that."""
+    """Whether a `send` on a closed connection lies behind it; Starlette makes a `WebSocketDisconnect` of that, and a
+    task group one of a group."""
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, ConnectionGone):
+        if isinstance(seen, BaseExceptionGroup):
+            return all(_is_caused_by_gone(each) for each in seen.exceptions)
         seen = seen.__cause__ or seen.__context__
     return seen is not None
 
 
 def _failed(error: BaseException) -> int:
     """Log what the application raised; what only Lambda can deal with is raised."""
-    if isinstance(error, BackendError):
-        raise error
+    failure = _backend_error(error)
+    if failure is not None:
+        raise failure
     logger.error("An error occurred running the application.", exc_info=error)
     return 500
+
+
+def _backend_error(error: BaseException) -> BackendError | None:
+    """What the store said, if nothing else has gone wrong. A task group makes a group of it."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [_backend_error(each) for each in error.exceptions]
+        return found[0] if all(found) else None
+    return error if isinstance(error, BackendError) else None
