@@ -47,8 +47,10 @@ def admin(redis_server: RedisServer) -> Iterator[redis.Redis]:
 @asynccontextmanager
 async def opened(dsn: str) -> AsyncIterator[Store]:
     store = Store.of(dsn)
-    yield store
-    await store.close()
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 @asynccontextmanager
@@ -56,8 +58,10 @@ async def backend(dsn: str) -> AsyncIterator[Redis]:
     """A store without what `Store` does: its errors are those of redis-py."""
     backend = Redis(DSN.parse(dsn))
     await backend.open()
-    yield backend
-    await backend.close()
+    try:
+        yield backend
+    finally:
+        await backend.close()
 
 
 def record(connection_id: str | None = None, expires_at: int = LATER) -> Entry:

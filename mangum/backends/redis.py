@@ -28,7 +28,14 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ClusterError, MovedError, ReadOnlyError, RedisClusterException, TryAgainError
+from redis.exceptions import (
+    ClusterError,
+    MovedError,
+    ReadOnlyError,
+    RedisClusterException,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -195,8 +202,9 @@ class Redis(Backend):
         """One command."""
         try:
             return await self._opened.execute_command(*command)
-        except MovedError as error:
-            raise self._target.misses_cluster() from error
+        except ResponseError as error:
+            self._target.explain(error)
+            raise
 
     async def _pipeline(self, *commands: Command) -> list[Any]:
         """Commands in one round trip, in order where one server has all keys: those of one connection, for example."""
@@ -206,9 +214,8 @@ class Redis(Backend):
         # An error raised there would quote the command, and with it what a record holds.
         answers: list[Any] = await pipeline.execute(raise_on_error=False)
         for answer in answers:
-            if isinstance(answer, MovedError):
-                raise self._target.misses_cluster() from answer
             if isinstance(answer, Exception):
+                self._target.explain(answer)
                 raise answer
         return answers
 
@@ -308,11 +315,10 @@ class _Target:
         cluster.nodes_manager.startup_nodes = {node.name: node for node in nodes}
         return cluster
 
-    def misses_cluster(self) -> ConfigurationError:
-        scheme = self._dsn.scheme
-        return ConfigurationError(
-            f"The DSN {self._dsn} names one node of a cluster, which has not all keys: write {scheme}+cluster://."
-        )
+    def explain(self, error: Exception) -> None:
+        """Raise what the user can do about a server's error, if it is that the key is on another server."""
+        if isinstance(error, MovedError) or str(error).startswith("MOVED "):  # redis-py 5 gives it no class
+            raise self._error(f"names one node of a cluster: write {self._dsn.scheme}+cluster://") from error
 
     # The parts of the DSN
 
