@@ -90,6 +90,12 @@ class OwnConnection:
         if self.is_stored:
             await self._gateway.store.delete(self.connection_id)
 
+    async def try_to_forget(self) -> None:
+        """The same where another error is on its way: what stays expires, and nobody is told of it."""
+        with suppress(BackendError, TimeoutError):
+            async with asyncio.timeout(_FORGET_S):
+                await self.forget()
+
 
 class WebSocketInvocation:
     """One event of a WebSocket connection: run once, then `response` is what Lambda gets, if the deadline left one."""
@@ -143,9 +149,7 @@ class WebSocketInvocation:
                 raise own.failure
         finally:
             if status != 200 or own.failure is not None or (deadline is not None and deadline.expired):
-                with suppress(BackendError, TimeoutError):  # it expires, and nobody is told of it
-                    async with asyncio.timeout(_FORGET_S):
-                        await own.forget()
+                await own.try_to_forget()
         if status == 200 and cycle.subprotocol is not None:
             return {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": cycle.subprotocol}}
         return {"statusCode": status}
@@ -187,7 +191,11 @@ class WebSocketInvocation:
         cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
         await self._settle(cycle, group, deadline)
         await self._end(cycle, deadline)
-        status = _status(cycle, own)
+        try:
+            status = _status(cycle, own)
+        except BackendError:
+            await own.try_to_forget()  # there is no second DISCONNECT
+            raise
         await own.forget()
         return {"statusCode": status}
 
