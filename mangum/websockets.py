@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from mangum.connections import ConnectionRecord, Connections, Gateway, Target, encoded
-from mangum.deadline import Deadline
+from mangum.deadline import Deadline, last_answer
 from mangum.exceptions import BackendError, ConnectionGone, ConnectionsError, MangumError
 from mangum.handlers.websocket import EventType, Handshake, WebSocketGateway
 from mangum.protocols.websocket import Effects, WebSocketCycle
@@ -107,12 +107,12 @@ class WebSocketInvocation:
         self._app = app
         self._event = event
         self._gateway = gateway
-        self._due: float | None = None  # in the loop's time
+        self._due: float | None = None  # when API Gateway has to have answered, in the loop's time
 
     async def run(self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
         """Answer the event, with the application as a task in `group`. `state` is the lifespan's."""
         if deadline is not None:
-            self._due = deadline.due
+            self._due = last_answer(deadline.due)
         handle = {
             EventType.CONNECT: self._connect,
             EventType.MESSAGE: self._message,
