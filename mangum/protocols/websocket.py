@@ -87,7 +87,7 @@ class WebSocketCycle:
         self._accepting = asyncio.Event()
         self._effects = effects
         self._receivers: set[asyncio.Task[Any]] = set()  # wait for a message that this event does not have
-        self._task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[Any] | None = None  # from `run` on
 
     @property
     def is_refused(self) -> bool:
@@ -135,12 +135,13 @@ class WebSocketCycle:
             task.cancel()
 
     async def _end_task(self) -> None:
-        wait = _wait_of(self._task)
+        task = cast("asyncio.Task[Any]", self._task)
+        wait = _wait_of(task)
         self.cancel()
         if wait is not None:
             await wait_others_blocked()
-            if wait is _wait_of(self._task) and self._task is not None:  # for others, that do not end by themselves
-                self._task.cancel()
+            if wait is _wait_of(task):  # for others too, that do not end by themselves
+                task.cancel()
 
     def cancel(self) -> None:
         """Cancel the application's task once, so that its clean-up can await.
@@ -149,10 +150,10 @@ class WebSocketCycle:
         both behind. Then the reader is cancelled, after which the application ends the writer, as it does after a
         disconnect: Quart works like this.
         """
-        if self._task is not None:
-            readers = self._receivers - {self._task} if _wait_of(self._task) is not None else None
-            for task in readers or [self._task]:
-                task.cancel()
+        task = cast("asyncio.Task[Any]", self._task)
+        readers = self._receivers - {task} if _wait_of(task) is not None else None
+        for each in readers or [task]:
+            each.cancel()
 
     async def _receive(self) -> Message:
         if not self._is_told:
@@ -206,8 +207,12 @@ class WebSocketCycle:
                 if message.get("headers"):
                     logger.warning("API Gateway passes on no headers of websocket.accept to the client.")
                 self.subprotocol = message.get("subprotocol")
-                async with self._effects:
-                    await self._outlet.accept()
+                try:
+                    async with self._effects:
+                        await self._outlet.accept()
+                except BaseException:
+                    self._accepting.set()  # there will be none, for whoever waits for it
+                    raise
             self.accepted = True
             self._accepting.set()
         elif kind == "websocket.close":
@@ -243,9 +248,9 @@ class WebSocketCycle:
             raise UnexpectedMessage(f"Unexpected {kind}: the connection has been accepted.")
 
 
-def _wait_of(task: asyncio.Task[Any] | None) -> object | None:
+def _wait_of(task: asyncio.Task[Any]) -> object | None:
     """The call of `asyncio.wait` that the task is in, if it is in one."""
-    awaited: object | None = None if task is None else task.get_coro()
+    awaited: object | None = task.get_coro()
     while awaited is not None and getattr(awaited, "cr_code", None) is not asyncio.wait.__code__:
         awaited = getattr(awaited, "cr_await", None)
     return awaited
