@@ -268,7 +268,7 @@ class ConnectionsEndpoint:
     def _answer(self, request: Request) -> Answer | Raw:
         if request.target == "/count":
             return Answer(200, b"%d" % (self.count - 1))
-        if not request.target.startswith(f"{self._stage}/%40connections/"):
+        if not request.target.startswith((f"{self._stage}/%40connections/", f"{self._stage}/@connections/")):
             return Answer(404, b'{"message":"No method found matching route"}')
         for to in (request.connection_id, None):
             if self._scripts.get(to):
