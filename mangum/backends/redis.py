@@ -8,9 +8,9 @@ of a connection are in one slot of a cluster:
     PREFIX{ID}:groups     sorted set: names of groups, with the expiry of the membership as score
     PREFIXgroup:NAME      sorted set: members as id NUL expiry NUL value, all with score 0, which sorts them by id
 
-A key expires with what it holds, a sorted set with the last of it. What has to change at once is one key, and changes
-by one command. Where there are two, the connection's `groups` is written first and cleared last: whatever fails in
-between, `delete` still finds all.
+A key expires with what it holds, a sorted set with the last of it; members that expire before are removed by others who
+join. What has to change at once is one key, and changes by one command. Where there are two, the connection's `groups`
+is written first and cleared last: whatever fails in between, `delete` still finds all.
 """
 
 from __future__ import annotations
