@@ -199,10 +199,17 @@ async def test_a_search_that_failed_is_not_repeated_at_once(tmp_path: Path) -> N
         assert log.read_text() == "x\n" * searches
 
 
-async def test_a_search_that_takes_too_long_is_an_error_in_time(api: ManagementAPI, tmp_path: Path) -> None:
-    (tmp_path / "config").write_text("[default]\ncredential_process=sleep 2\n")
-    with pytest.raises(ConnectionsError, match="were not there in time"):
-        await post(api, AWS, seconds=0.3)
+async def test_a_search_that_takes_too_long_is_an_error_in_time(
+    api: ManagementAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def say_nothing(stream: SocketStream) -> None:
+        async with stream:
+            await anyio.sleep_forever()
+
+    async with serving(say_nothing) as port:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://{HOST}:{port}/credentials")
+        with pytest.raises(ConnectionsError, match="were not there in time"):
+            await post(api, AWS, seconds=0.3)
 
 
 class Container(BaseHTTPRequestHandler):

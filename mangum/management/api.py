@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-c
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import ssl
@@ -19,6 +20,8 @@ from mangum.management.http1 import Pool
 from mangum.management.target import Target
 
 __all__ = ["MOST_BYTES", "ManagementAPI"]
+
+logger = logging.getLogger("mangum.connections")
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 MOST_BYTES = 128 * 1024
@@ -117,6 +120,7 @@ class ManagementAPI:
                 raise ConnectionsError(
                     f"API Gateway did not take a {method} for the connection {connection_id!r} in time: {reason}."
                 ) from reason.cause
+            logger.debug("%s %s: %s, again in %.2f s.", method, connection_id, answer, pause)
             await asyncio.sleep(pause)
             longest_pause = min(longest_pause * 2, _LONGEST_PAUSE_S)
 
