@@ -85,6 +85,7 @@ async def test_the_id_is_encoded_in_the_path(api: ManagementAPI, endpoint: Conne
         204,
         Answer(200, b"{}"),
         Answer(200, b"as an emulator may", chunked=True),
+        Answer(200, b"x" * 60_000),
         Answer(200, closes=True),
         Raw(b"HTTP/1.0 200 OK\r\n\r\nuntil the end", closes=True),
         Raw(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
@@ -397,6 +398,16 @@ async def test_connections_that_fell_silent_cost_one_attempt(
     assert 0.2 <= within(0) - start < 2
     assert endpoint.posts[ID] == [b"hello"] * 10 + [b"after"]
     assert endpoint.accepted == 11
+
+
+async def test_a_connection_that_says_something_unasked_is_not_used_again(
+    api: ManagementAPI, endpoint: ConnectionsEndpoint
+) -> None:
+    await post(api, endpoint)
+    endpoint.say(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n")
+    await endpoint.reached(lambda endpoint: endpoint.open_connections == 0)
+    await post(api, endpoint)
+    assert endpoint.accepted == 2
 
 
 async def test_a_connection_that_was_idle_for_long_is_not_used_again(

@@ -114,8 +114,8 @@ class ManagementAPI:
             pause = random.uniform(longest_pause / 2, longest_pause)
             if answer.status == _GONE:
                 pause = min(pause, max(gone_from - time.time(), 0))
-            if reason is None or not answer.is_timeout:  # the last attempt may have had next to no time
-                reason = answer
+            # The last attempt may have had next to no time: that it came to nothing is not why the call failed.
+            reason = reason if reason is not None and answer.is_timeout else answer
             if session.is_closed or now() + pause >= due:
                 raise ConnectionsError(
                     f"API Gateway did not take a {method} for the connection {connection_id!r} in time: {reason}."
