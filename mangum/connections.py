@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Collection, Iterator
@@ -121,7 +122,7 @@ class Gateway:
                 pending.pop(0)
         except ConnectionGone:
             raise
-        except ConnectionsError:
+        except (ConnectionsError, asyncio.CancelledError):
             await self.store.hold(connection_id, pending, target.expires_at)
             raise
         await self.store.save(replace(record, has_pending=False).as_entry())

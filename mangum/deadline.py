@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol, cast
 
-__all__ = ["Cancellable", "Deadline", "Watchdog", "due_of"]
+__all__ = ["Cancellable", "Deadline", "Watchdog", "due_of", "last_answer"]
 
 # Set apart before Lambda's own timeout: a tenth of what remains, half a second at the most.
 _RESERVE_SHARE = 0.1
@@ -14,6 +14,9 @@ _MOST_RESERVE_S = 0.5
 _GRACE_SHARE = 0.4
 # Who does not end in that time is cancelled again and again. Between two times it gets to run.
 _INSIST_S = 0.001
+# Others have to answer that long before the deadline: a tenth of what remains, a tenth of a second at the most.
+_ANSWER_SHARE = 0.1
+_MOST_ANSWER_S = 0.1
 
 
 class Cancellable(Protocol):
@@ -70,11 +73,19 @@ class Deadline:
 
 
 def due_of(context: Any) -> float | None:
-    """When the deadline of an invocation comes, in the running loop's time; `None` where its context does not tell."""
+    """`last_answer` for the deadline of an invocation; `None` where its context does not tell."""
     remaining_s = _remaining_s(context)
     if remaining_s is None:
         return None
-    return asyncio.get_running_loop().time() + remaining_s - min(remaining_s * _RESERVE_SHARE, _MOST_RESERVE_S)
+    reserve_s = min(remaining_s * _RESERVE_SHARE, _MOST_RESERVE_S)
+    return last_answer(asyncio.get_running_loop().time() + remaining_s - reserve_s)
+
+
+def last_answer(due: float) -> float:
+    """Until when others have to answer, so that the application hears of it before its deadline comes at `due`. Both in
+    the running loop's time."""
+    remaining_s = due - asyncio.get_running_loop().time()
+    return due - min(remaining_s * _ANSWER_SHARE, _MOST_ANSWER_S)
 
 
 def _remaining_s(context: Any) -> float | None:

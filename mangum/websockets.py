@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from mangum.connections import ConnectionRecord, Connections, Gateway, Target, encoded
-from mangum.deadline import Deadline
+from mangum.deadline import Deadline, last_answer
 from mangum.exceptions import BackendError, ConnectionGone, ConnectionsError, MangumError
 from mangum.handlers.websocket import EventType, Handshake, WebSocketGateway
 from mangum.protocols.websocket import Effects, WebSocketCycle
@@ -90,6 +90,12 @@ class OwnConnection:
         if self.is_stored:
             await self._gateway.store.delete(self.connection_id)
 
+    async def try_to_forget(self) -> None:
+        """The same where another error is on its way: what stays expires, and nobody is told of it."""
+        with suppress(BackendError, TimeoutError):
+            async with asyncio.timeout(_FORGET_S):
+                await self.forget()
+
 
 class WebSocketInvocation:
     """One event of a WebSocket connection: run once, then `response` is what Lambda gets, if the deadline left one."""
@@ -101,12 +107,12 @@ class WebSocketInvocation:
         self._app = app
         self._event = event
         self._gateway = gateway
-        self._due: float | None = None  # in the loop's time
+        self._due: float | None = None  # when API Gateway has to have answered, in the loop's time
 
     async def run(self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
         """Answer the event, with the application as a task in `group`. `state` is the lifespan's."""
         if deadline is not None:
-            self._due = deadline.due
+            self._due = last_answer(deadline.due)
         handle = {
             EventType.CONNECT: self._connect,
             EventType.MESSAGE: self._message,
@@ -143,9 +149,7 @@ class WebSocketInvocation:
                 raise own.failure
         finally:
             if status != 200 or own.failure is not None or (deadline is not None and deadline.expired):
-                with suppress(BackendError, TimeoutError):  # it expires, and nobody is told of it
-                    async with asyncio.timeout(_FORGET_S):
-                        await own.forget()
+                await own.try_to_forget()
         if status == 200 and cycle.subprotocol is not None:
             return {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": cycle.subprotocol}}
         return {"statusCode": status}
@@ -187,7 +191,11 @@ class WebSocketInvocation:
         cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
         await self._settle(cycle, group, deadline)
         await self._end(cycle, deadline)
-        status = _status(cycle, own)
+        try:
+            status = _status(cycle, own)
+        except BackendError:
+            await own.try_to_forget()  # there is no second DISCONNECT
+            raise
         await own.forget()
         return {"statusCode": status}
 
@@ -252,16 +260,28 @@ def _status(cycle: WebSocketCycle, own: OwnConnection) -> int:
 
 
 def _is_caused_by_gone(error: BaseException) -> bool:
-    """Whether a `send` on a closed connection lies behind it; Starlette makes a `WebSocketDisconnect` of that."""
+    """Whether a `send` on a closed connection lies behind it; Starlette makes a `WebSocketDisconnect` of that, and a
+    task group one of a group."""
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, ConnectionGone):
+        if isinstance(seen, BaseExceptionGroup):
+            return all(_is_caused_by_gone(each) for each in seen.exceptions)
         seen = seen.__cause__ or seen.__context__
     return seen is not None
 
 
 def _failed(error: BaseException) -> int:
     """Log what the application raised; what only Lambda can deal with is raised."""
-    if isinstance(error, BackendError):
-        raise error
+    failure = _backend_error(error)
+    if failure is not None:
+        raise failure
     logger.error("An error occurred running the application.", exc_info=error)
     return 500
+
+
+def _backend_error(error: BaseException) -> BackendError | None:
+    """What the store said, if nothing else has gone wrong. A task group makes a group of it."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [_backend_error(each) for each in error.exceptions]
+        return found[0] if all(found) else None
+    return error if isinstance(error, BackendError) else None

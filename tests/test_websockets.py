@@ -574,12 +574,23 @@ def test_a_message_out_of_order(messages: list[dict[str, Any]], match: str, visi
     assert len(errors) == 1
 
 
-def test_a_message_before_the_first_receive(visit: Callable[..., Client], caplog: pytest.LogCaptureFixture) -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await send(ACCEPT)
+@pytest.mark.parametrize(
+    ("answer", "status"), [(ACCEPT, 200), (CLOSE, 403), (DENIAL, 401)], ids=["accept", "close", "denial"]
+)
+def test_an_answer_before_the_first_receive(answer: dict[str, Any], status: int, visit: Callable[..., Client]) -> None:
+    """Servers allow it, and Starlette does it where no route matches."""
+    received = []
 
-    assert visit(app).connect() == 500
-    assert "receive websocket.connect first" in caplog.text
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(answer)
+        if answer is ACCEPT:
+            while True:
+                received.append((await receive())["type"])
+
+    client = visit(app)
+    assert client.connect() == status
+    assert received == ["websocket.connect"] * (answer is ACCEPT)
+    assert client.send("x") == (200 if answer is ACCEPT else 410)
 
 
 def test_memoryview_and_bytearray(visit: Callable[..., Client]) -> None:

@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocke
 
 from __future__ import annotations
 
-import binascii
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 
 from mangum.config import AUTO, Config
 from mangum.handlers.bodies import decode_body
-from mangum.handlers.fields import flag, invalid_event, list_of, optional, present, table_of, text
+from mangum.handlers.fields import Check, flag, invalid_event, list_of, optional, present, table_of, text
 from mangum.handlers.headers import encode_multi_value_headers
 from mangum.handlers.origin import CAPITALISED, origin_of, server
 from mangum.handlers.paths import place_under, quote_decoded_path
@@ -24,11 +23,37 @@ from mangum.types import Headers, LambdaEvent, Message, Scope
 __all__ = ["EventType", "Handshake", "WebSocketGateway"]
 
 _NO_STATUS = 1005  # RFC 6455, section 7.4.1: the close frame had no code
+_LONGEST_ID = 1024  # bytes of UTF-8: what every store can keep. API Gateway's have some 16
 _LOCAL_DOMAINS = ("localhost:", "127.0.0.1:", "[::1]:")
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+
+
+def _connection_id(path: str, value: object) -> str | None:
+    fault = text(path, value)
+    if fault is None and isinstance(value, str) and (not 1 <= len(value.encode()) <= _LONGEST_ID or "\0" in value):
+        return f"`{path}` is no connection id, which has 1 to {_LONGEST_ID} bytes of UTF-8 and no NUL"
+    return fault
+
+
+def _status_code(path: str, value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return None
+    if isinstance(value, str) and value.isdecimal() and value.isascii():
+        return None
+    return f"`{path}` is no status code"
+
+
+def _text_or_buffer(path: str, value: object) -> str | None:
+    if not isinstance(value, dict):
+        return text(path, value)
+    if value.get("type") != "Buffer":
+        return f"`{path}` is an object, not a string"
+    return None if _is_byte_list(value.get("data")) else f"`{path}.data` is no list of bytes"
+
+
 _TEXT_OR_LIST = table_of(optional(text), list_of(optional(text)))
-_UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 _FIELDS = (
-    ("requestContext.connectionId", text),
+    ("requestContext.connectionId", _connection_id),
     ("headers", _TEXT_OR_LIST),
     ("multiValueHeaders", _TEXT_OR_LIST),
     ("queryStringParameters", _TEXT_OR_LIST),
@@ -38,8 +63,9 @@ _FIELDS = (
     ("requestContext.domainName", optional(text)),
     ("requestContext.stage", optional(text)),
     ("requestContext.apiId", optional(text)),
+    ("requestContext.disconnectStatusCode", optional(_status_code)),
     ("requestContext.disconnectReason", optional(text)),
-    ("body", optional(text)),
+    ("body", optional(_text_or_buffer)),
     ("isBase64Encoded", flag),
 )
 
@@ -105,8 +131,7 @@ class WebSocketGateway:
             request: Mapping[str, Any] = event["requestContext"]
             self.type = EventType(request["eventType"])
             self.connection_id: str = request["connectionId"]
-            if not isinstance(self.connection_id, str) or not self.connection_id:
-                raise TypeError("not a string")
+            _insist(_connection_id, self.connection_id)
             self.endpoint_url = config.api_gateway_endpoint_url or _endpoint_url(request, config)
         except _UNREADABLE as error:
             raise self._invalid(error) from error
@@ -129,7 +154,7 @@ class WebSocketGateway:
                 query_string=quote_query(
                     event.get("multiValueQueryStringParameters") or event.get("queryStringParameters")
                 ),
-                client=(request.get("identity") or {}).get("sourceIp") or None,
+                client=_text((request.get("identity") or {}).get("sourceIp")) or None,
                 server=server(host, port, "http" if scheme == "ws" else "https"),
                 scheme=scheme,
             )
@@ -146,20 +171,21 @@ class WebSocketGateway:
             if self.type is EventType.DISCONNECT:
                 request = event["requestContext"]
                 code = request.get("disconnectStatusCode")
+                if code is not None:
+                    _insist(_status_code, code)
                 return {
                     "type": "websocket.disconnect",
                     "code": int(code) if code else _NO_STATUS,
-                    "reason": request.get("disconnectReason") or "",
+                    "reason": _text(request.get("disconnectReason")),
                 }
             body = event.get("body")
             if isinstance(body, dict) and body.get("type") == "Buffer":
+                _insist(_text_or_buffer, body)
                 return {"type": "websocket.receive", "bytes": bytes(body["data"])}
             if event.get("isBase64Encoded"):
-                return {"type": "websocket.receive", "bytes": decode_body(body, True)}
-            if body is not None and not isinstance(body, str):
-                raise TypeError("not a string")
-            return {"type": "websocket.receive", "text": body or ""}
-        except (*_UNREADABLE, binascii.Error) as error:
+                return {"type": "websocket.receive", "bytes": decode_body(body, event["isBase64Encoded"])}
+            return {"type": "websocket.receive", "text": _text(body)}
+        except _UNREADABLE as error:
             raise self._invalid(error) from error
 
     def scope(self, handshake: Handshake) -> Scope:
@@ -188,6 +214,32 @@ class WebSocketGateway:
         }
 
 
+def _insist(check: Check, value: object) -> None:
+    fault = check("", value)
+    if fault is not None:
+        raise ValueError(fault)
+
+
+def _text(value: Any) -> str:
+    """A string that can be written as UTF-8; empty for null.
+
+    Raises:
+        TypeError: it is no string.
+        UnicodeEncodeError: it has a lone surrogate.
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError("not a string")
+    if not value.isascii():
+        value.encode()
+    return value
+
+
+def _is_byte_list(value: object) -> bool:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item <= 255 for item in value)
+
+
 def _endpoint_url(request: Mapping[str, Any], config: Config) -> str | None:
     """Where messages to the connection are posted; `None` where the event does not tell.
 
@@ -195,7 +247,7 @@ def _endpoint_url(request: Mapping[str, Any], config: Config) -> str | None:
     so that the default host of the same API stands in for it:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
     """
-    domain, stage, api_id = request.get("domainName") or "", request.get("stage") or "", request.get("apiId") or ""
+    domain, stage, api_id = (_text(request.get(name)) for name in ("domainName", "stage", "apiId"))
     if domain.startswith(_LOCAL_DOMAINS):
         return f"http://{domain}/{stage}"
     if ".execute-api." in domain:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, cast
 
 from mangum.exceptions import UnexpectedMessage
 from mangum.protocols.cancellation import is_cancelled_from_outside
@@ -86,7 +86,7 @@ class WebSocketCycle:
         self._is_ending = False
         self._accepting = asyncio.Event()
         self._effects = effects
-        self._receivers = 0  # of a message that this event does not have
+        self._receivers: set[asyncio.Task[Any]] = set()  # wait for a message that this event does not have
         self._task: asyncio.Task[Any] | None = None
 
     @property
@@ -127,15 +127,32 @@ class WebSocketCycle:
         if not self.ended:
             self._is_ending = True
             self._effects.count = self._is_disconnect
-            self.cancel()
+            await self._end_task()
         while not self.ended:
             self._effects.changed.clear()
             await self._effects.changed.wait()
+        for task in self._receivers:  # that it has left behind, and that would wait for ever
+            task.cancel()
+
+    async def _end_task(self) -> None:
+        wait = _wait_of(self._task)
+        self.cancel()
+        if wait is not None:
+            await wait_others_blocked()
+            if wait is _wait_of(self._task) and self._task is not None:  # for others, that do not end by themselves
+                self._task.cancel()
 
     def cancel(self) -> None:
-        """Cancel the application's task once, so that its clean-up can await."""
+        """Cancel the application's task once, so that its clean-up can await.
+
+        `asyncio.wait` does not cancel what it waits for, so that who waits there for a reader and a writer would leave
+        both behind. Then the reader is cancelled, after which the application ends the writer, as it does after a
+        disconnect: Quart works like this.
+        """
         if self._task is not None:
-            self._task.cancel()
+            readers = self._receivers - {self._task} if _wait_of(self._task) is not None else None
+            for task in readers or [self._task]:
+                task.cancel()
 
     async def _receive(self) -> Message:
         if not self._is_told:
@@ -158,20 +175,19 @@ class WebSocketCycle:
 
     async def _wait_for_ever(self) -> NoReturn:
         """There is no further message in this event."""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
         if self._is_ending:  # it was cancelled, and asks again instead of ending
-            self.cancel()
-        self._receivers += 1
+            task.cancel()
+        self._receivers.add(task)
         self._effects.changed.set()
         try:
             await asyncio.get_running_loop().create_future()
         finally:
-            self._receivers -= 1
+            self._receivers.discard(task)
         raise AssertionError("nobody sets the future")  # pragma: no cover - for the type checker
 
     async def _send(self, message: Message) -> None:
         kind = message["type"]
-        if not self._is_told:
-            raise UnexpectedMessage(f"Unexpected {kind}: receive websocket.connect first.")
         if self.closed:
             if not self._is_disconnect:
                 raise UnexpectedMessage(f"Unexpected {kind}: the connection is closed.")
@@ -225,6 +241,14 @@ class WebSocketCycle:
                 self._close(message)
         else:
             raise UnexpectedMessage(f"Unexpected {kind}: the connection has been accepted.")
+
+
+def _wait_of(task: asyncio.Task[Any] | None) -> object | None:
+    """The call of `asyncio.wait` that the task is in, if it is in one."""
+    awaited: object | None = None if task is None else task.get_coro()
+    while awaited is not None and getattr(awaited, "cr_code", None) is not asyncio.wait.__code__:
+        awaited = getattr(awaited, "cr_await", None)
+    return awaited
 
 
 def _data_of(message: Message) -> str | bytes:
