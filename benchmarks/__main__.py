@@ -65,7 +65,10 @@ def run(console: Console, names: Sequence[str], options: argparse.Namespace) -> 
         console.print(outcome_table(outcome))
     verdicts = judge(outcomes)
     if verdicts:
-        console.print("\n[bold]targets[/bold]: ours as a multiple of 0.22; the worst case counts", highlight=False)
+        console.print(
+            "\n[bold]targets[/bold]: ours as a multiple of 0.22's, or of the peer that is named; the worst case counts",
+            highlight=False,
+        )
         console.print(verdict_table(verdicts))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     result = json.dumps(as_json(outcomes, verdicts, found, method), indent=2, ensure_ascii=False)
@@ -74,12 +77,12 @@ def run(console: Console, names: Sequence[str], options: argparse.Namespace) -> 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure this project beside mangum 0.22, on the same work."
+        prog="python -m benchmarks", description="Measure this project beside its peers, on the same work."
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)} (default: all)")
     parser.add_argument("--list", action="store_true", help="list the suites, and measure nothing")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: within a minute for all suites")
-    parser.add_argument("--no-peers", action="store_true", help="leave mangum 0.22 out; needs no network")
+    parser.add_argument("--no-peers", action="store_true", help="leave the peers out; needs no network")
     parser.add_argument(
         "--json", type=Path, default=_RESULTS, metavar="FILE", help="where the result goes (default: %(default)s)"
     )

@@ -9,7 +9,7 @@ from benchmarks.app import HELLO
 from benchmarks.errors import BenchmarkError
 from benchmarks.sides import Side, spawn
 
-__all__ = ["first_answer_s", "import_s"]
+__all__ = ["first_answer_s", "first_message_s", "import_s"]
 
 
 def import_s(side: Side) -> float:
@@ -33,4 +33,16 @@ def first_answer_s(side: Side) -> float:
         seconds = perf_counter() - started
     if line.strip() != HELLO.decode():
         raise BenchmarkError(f"{side.name} answered {line!r} in a fresh process, not {HELLO!r}.")
+    return seconds
+
+
+def first_message_s(side: Side, dsn: str, url: str, *arguments: str) -> float:
+    """The seconds from the start of a fresh process to the answer to its first WebSocket message."""
+    started = perf_counter()
+    with spawn(side, "-m", "benchmarks.websocket", dsn, url, *arguments, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        seconds = perf_counter() - started
+    if line.strip() != "answered":
+        raise BenchmarkError(f"{side.name} did not answer a message in a fresh process.")
     return seconds

@@ -1,17 +1,31 @@
-"""The peer: mangum 0.22 from the package registry, in a folder of its own."""
+"""The peers: mangum 0.22, and 0.12 for WebSockets, from the package registry, in folders of their own."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 
-__all__ = ["NOT_SERVED", "PEER_VERSION", "install_peer"]
+__all__ = ["NOT_SERVED", "PEER_VERSION", "WEBSOCKET_PEER_VERSION", "install_peer", "install_websocket_peer"]
 
 PEER_VERSION = "0.22.0"
+WEBSOCKET_PEER_VERSION = "0.12.4"  # the last but a few that had WebSockets
+
+# What that imports for them, which its metadata does not name.
+_WEBSOCKET_REQUIREMENTS = (
+    "aioboto3",
+    "aiopg",
+    "aioredis",
+    "aiosqlite",
+    "boto3",
+    "httpx",
+    "psycopg2-binary",
+    "setuptools",
+)
 
 # The sources that it has no handler for.
 NOT_SERVED = frozenset({"VPC Lattice v1", "VPC Lattice v2"})
@@ -23,13 +37,22 @@ def install_peer(cache: Path) -> Path:
     Raises:
         BenchmarkError: pip could not install it.
     """
-    folder = cache / f"mangum-{PEER_VERSION}-{sys.implementation.cache_tag}"
+    return _install(cache, f"mangum=={PEER_VERSION}")
+
+
+def install_websocket_peer(cache: Path) -> Path:
+    """The same for the peer of WebSockets, with boto3, which is a side of its own too."""
+    return _install(cache, f"mangum=={WEBSOCKET_PEER_VERSION}", *_WEBSOCKET_REQUIREMENTS)
+
+
+def _install(cache: Path, *requirements: str) -> Path:
+    folder = cache / f"{requirements[0].replace('==', '-')}-{sys.implementation.cache_tag}"
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="installing-") as temporary:
         target = Path(temporary) / folder.name
-        _pip_install(f"mangum=={PEER_VERSION}", target)
+        _pip_install(requirements, target)
         try:
             target.rename(folder)
         except OSError:
@@ -38,11 +61,11 @@ def install_peer(cache: Path) -> Path:
     return folder
 
 
-def _pip_install(requirement: str, target: Path) -> None:
+def _pip_install(requirements: Sequence[str], target: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    result = subprocess.run([*command, "--target", str(target), requirement], capture_output=True, text=True)
+    result = subprocess.run([*command, "--target", str(target), *requirements], capture_output=True, text=True)
     if result.returncode:
         raise BenchmarkError(
-            f"pip could not install the peer {requirement} (exit status {result.returncode}). Give it access to a "
+            f"pip could not install the peer {requirements[0]} (exit status {result.returncode}). Give it access to a "
             f"package registry, or leave the peer out with --no-peers. It says:\n{result.stderr.strip()}"
         )

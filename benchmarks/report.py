@@ -11,10 +11,10 @@ from typing import Any
 
 from rich.table import Table
 
+from benchmarks.outcomes import Footprint, Outcome, Row
 from benchmarks.peers import NOT_SERVED
 from benchmarks.rounds import Method, Summary, ratio
 from benchmarks.sides import PINS
-from benchmarks.suites import Footprint, Outcome, Row
 from benchmarks.targets import Verdict
 
 __all__ = ["as_json", "heading", "machine", "outcome_table", "verdict_table"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.peers import PEER_VERSION, install_peer
+from benchmarks.peers import PEER_VERSION, WEBSOCKET_PEER_VERSION, install_peer, install_websocket_peer
 
 __all__ = [
     "PINS",
@@ -22,11 +22,13 @@ __all__ = [
     "Side",
     "WorkerProcess",
     "anyio_sides",
+    "boto3_side",
     "mangum_sides",
     "spawn",
     "start",
     "start_all",
     "versions",
+    "websocket_sides",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,11 +67,36 @@ def mangum_sides(*, with_peer: bool) -> list[Side]:
 
 def anyio_sides() -> list[Side]:
     """asyncio, and anyio if this interpreter can import it."""
-    spec = importlib.util.find_spec("anyio")
     sides = [Side("asyncio", (ROOT,), has_mangum=False)]
-    if spec is not None and spec.origin is not None:
-        sides.append(Side("anyio", (ROOT, Path(spec.origin).parent.parent), has_mangum=False))
+    if (packages := _folder_of("anyio")) is not None:
+        sides.append(Side("anyio", (ROOT, packages), has_mangum=False))
     return sides
+
+
+def websocket_sides(*, with_peer: bool) -> list[Side]:
+    """This project with the libraries of its stores, and mangum 0.12 with its own (installed if it is not yet).
+
+    Raises:
+        BenchmarkError: the peer could not be installed, or this project's libraries are missing.
+    """
+    packages = _folder_of("aiobotocore")
+    if packages is None:
+        raise BenchmarkError('The stores need their libraries: pip install "mangum[all]".')
+    sides = [Side("ours", (ROOT, packages))]
+    if with_peer:
+        folder = install_websocket_peer(_PEER_CACHE)
+        sides.append(Side("0.12", (folder, ROOT), WEBSOCKET_PEER_VERSION))
+    return sides
+
+
+def boto3_side() -> Side:
+    """boto3, as it was installed beside mangum 0.12."""
+    return Side("boto3", (install_websocket_peer(_PEER_CACHE), ROOT), has_mangum=False)
+
+
+def _folder_of(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent.parent
 
 
 def spawn(

@@ -3,58 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from benchmarks import payloads
 from benchmarks.events import SOURCES
 from benchmarks.fresh import first_answer_s, import_s
+from benchmarks.outcomes import Footprint, Outcome, Row, Suite, measure_batch
 from benchmarks.peers import NOT_SERVED
 from benchmarks.rounds import Method, Summary, interleave
 from benchmarks.sides import Side, WorkerProcess, anyio_sides, start, start_all
+from benchmarks.websocket_suites import run_broadcast, run_websocket
 
-__all__ = ["SUITES", "Footprint", "Outcome", "Row", "Suite"]
+__all__ = ["SUITES"]
 
 _BODY_SIZES = {"1 KB": 1_000, "10 KB": 10_000, "100 KB": 100_000, "1 MB": 1_000_000, "3 MB": 3_000_000}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One case: the seconds of one operation on each side that took part."""
-
-    group: str
-    name: str
-    summaries: dict[str, Summary]
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """What a side's process held before and after many invocations; `None` where the system does not tell."""
-
-    side: str
-    before: dict[str, int | None]
-    after: dict[str, int | None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a suite measured. `compared` are the two sides whose ratio counts."""
-
-    suite: str
-    compared: tuple[str, str] = ("ours", "0.22")
-    rows: list[Row] = field(default_factory=list)
-    footprints: list[Footprint] = field(default_factory=list)
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Suite:
-    """A suite by the name that the command line knows. `run` measures the sides of mangum given to it."""
-
-    name: str
-    description: str
-    run: Callable[[list[Side], Method], Outcome]
 
 
 @dataclass(frozen=True)
@@ -165,13 +129,8 @@ def _measure_case(workers: dict[str, WorkerProcess], case: _Case, method: Method
         if name in case.requests:
             worker.request("prepare", **case.requests[name])
             iterations = worker.request("calibrate", batch_s=method.batch_s)["iterations"]
-            measurements[name] = partial(_measure_batch, worker, iterations)
+            measurements[name] = partial(measure_batch, worker, iterations)
     return interleave(measurements, method.rounds)
-
-
-def _measure_batch(worker: WorkerProcess, iterations: int) -> float:
-    seconds: float = worker.request("measure", iterations=iterations)["seconds"]
-    return seconds
 
 
 SUITES = {
@@ -182,6 +141,8 @@ SUITES = {
         Suite("bodies", "large request and response bodies, HTTP API 2.0, lifespan off", _bodies),
         Suite("memory", "what is left of many invocations, in the default mode", _memory),
         Suite("import", "importing mangum, and a fresh process to its first answer", _import),
+        Suite("websocket", "a WebSocket message through each store, with one answer to the client", run_websocket),
+        Suite("broadcast", "a message to a group, against one blocking boto3 call after another", run_broadcast),
         Suite("groups", "a task group of asyncio's, as each invocation has one, against anyio's", _groups),
     )
 }

@@ -15,8 +15,14 @@ from typing import Any
 
 from benchmarks.memory import footprint
 from benchmarks.operations import OPERATIONS, Operation
+from benchmarks.websocket import blocking_posts, broadcast, peak_resident_bytes, websocket_message
 
 __all__ = ["main"]
+
+_OPERATIONS = {
+    **OPERATIONS,
+    **{operation.__name__: operation for operation in (websocket_message, broadcast, blocking_posts)},
+}
 
 
 class Worker:
@@ -35,6 +41,7 @@ class Worker:
             "calibrate": self.calibrate,
             "measure": self.measure,
             "footprint": self.footprint,
+            "peak": self.peak,
         }
         return methods[arguments.pop("command")](**arguments)
 
@@ -57,7 +64,7 @@ class Worker:
         if self._operation is not None:
             self._operation.close()
             self._operation = None
-        self._operation = OPERATIONS[operation](**arguments)
+        self._operation = _OPERATIONS[operation](**arguments)
         gc.collect()
         return {}
 
@@ -76,6 +83,10 @@ class Worker:
     def footprint(self) -> dict[str, Any]:
         """What the process holds now."""
         return footprint()
+
+    def peak(self) -> dict[str, Any]:
+        """The most memory that the process has held, in bytes."""
+        return {"resident_bytes": peak_resident_bytes()}
 
     def _run(self, iterations: int) -> float:
         if self._operation is None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Collection
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from operator import length_hint
 from typing import Any, Protocol
 
 import anyio
@@ -39,12 +40,13 @@ class Target:
 
     def as_member(self, connection_id: str) -> Entry:
         """A membership in a group."""
-        return Entry(connection_id, json.dumps(asdict(self)).encode(), self.expires_at)
+        return Entry(connection_id, f"{self.connected_at} {self.endpoint_url or ''}".encode(), self.expires_at)
 
     @classmethod
     def of_member(cls, member: Entry) -> Target:
         """What `as_member` has kept."""
-        return cls(**json.loads(member.value))
+        connected_at, _, endpoint_url = member.value.decode().partition(" ")  # a broadcast reads thousands of these
+        return cls(endpoint_url or None, float(connected_at))
 
 
 @dataclass(frozen=True)
@@ -264,46 +266,42 @@ class Connections:
     async def _broadcast(
         self, group: str, data: str | bytes, message: bytes, exclude: frozenset[str], result: BroadcastResult
     ) -> None:
-        source, members = anyio.create_memory_object_stream[Entry](_CONCURRENCY)
         failures: list[Exception] = []
 
         async def post_each() -> None:
-            async for member in members:
-                try:
-                    await self._post_member(member, data, message)
-                except ConnectionGone:
-                    result.gone += 1
-                except ConnectionsError as error:
-                    result.failed += 1
-                    logger.warning("A member of the group %r did not get a broadcast: %s", group, error)
-                except Exception as error:
-                    failures.append(error)
-                    posting.cancel_scope.cancel()
-                else:
-                    result.sent += 1
-
-        async with source, members, anyio.create_task_group() as posting:
-            workers = 0
             try:
-                async for page in self._gateway.store.pages(group):
-                    for member in page:
-                        if member.connection_id not in exclude:
-                            if workers < _CONCURRENCY:
-                                workers += 1
-                                posting.start_soon(post_each)
-                            await source.send(member)
+                while not members.is_over:
+                    page = members.page
+                    for member in page:  # which others iterate over too
+                        await self._post_member(member, data, message, result)
+                    await members.turn(page)
             except Exception as error:  # kept out of the group, which would wrap it in another
                 failures.append(error)
-            source.close()
+                posting.cancel_scope.cancel()
+
+        async with aclosing(self._gateway.store.pages(group)) as pages:
+            members = _Members(pages, exclude)
+            await members.turn(members.page)
+            async with anyio.create_task_group() as posting:
+                for _ in range(min(_CONCURRENCY, length_hint(members.page) or 1)):
+                    posting.start_soon(post_each)
         if failures:
             raise failures[0]
 
-    async def _post_member(self, member: Entry, data: str | bytes, message: bytes) -> None:
+    async def _post_member(self, member: Entry, data: str | bytes, message: bytes, result: BroadcastResult) -> None:
         own = self._own
-        if own is not None and own.connection_id == member.connection_id:
-            await own.send(data)
+        try:
+            if own is not None and own.connection_id == member.connection_id:
+                await own.send(data)
+            else:
+                await self._gateway.post(member.connection_id, Target.of_member(member), message, self._due)
+        except ConnectionGone:
+            result.gone += 1
+        except ConnectionsError as error:
+            result.failed += 1
+            logger.warning("A member of a group did not get a broadcast: %s", error)
         else:
-            await self._gateway.post(member.connection_id, Target.of_member(member), message, self._due)
+            result.sent += 1
 
     def _effect(self) -> AbstractAsyncContextManager[bool]:
         return nullcontext(True) if self._own is None else self._own.effects
@@ -325,6 +323,29 @@ class Connections:
         if record is None:
             raise ConnectionGone(f"There is no WebSocket connection {connection_id!r}.")
         return record
+
+
+class _Members:
+    """The members of a group, for any number of workers: all iterate over the same page, and the first to come to its
+    end turns to the next."""
+
+    def __init__(self, pages: AsyncIterator[list[Entry]], exclude: frozenset[str]) -> None:
+        self.page: Iterator[Entry] = iter(())
+        self.is_over = False
+        self._pages = pages
+        self._exclude = exclude
+        self._turning = anyio.Lock()
+
+    async def turn(self, page: Iterator[Entry]) -> None:
+        """Turn to the page after this one, if nobody has."""
+        async with self._turning:
+            if page is self.page and not self.is_over:
+                try:
+                    members = await anext(self._pages)
+                except StopAsyncIteration:
+                    self.is_over = True
+                else:
+                    self.page = iter([member for member in members if member.connection_id not in self._exclude])
 
 
 def encoded(data: str | bytes) -> bytes:

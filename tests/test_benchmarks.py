@@ -12,10 +12,11 @@ from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError
 from benchmarks.events import SOURCES, Context
 from benchmarks.operations import OPERATIONS
+from benchmarks.outcomes import Outcome, Row
 from benchmarks.peers import install_peer
 from benchmarks.rounds import Summary, interleave, ratio, summarize
 from benchmarks.sides import mangum_sides, start
-from benchmarks.suites import SUITES, Outcome, Row
+from benchmarks.suites import SUITES
 from benchmarks.targets import Verdict, judge
 
 
@@ -97,7 +98,11 @@ def test_a_run_without_the_peer(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_the_suites_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert listed == list(SUITES) == ["warm", "translate", "bodies", "memory", "import", "groups"]
+    assert (
+        listed
+        == list(SUITES)
+        == ["warm", "translate", "bodies", "memory", "import", "websocket", "broadcast", "groups"]
+    )
 
 
 def test_an_unknown_suite_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -277,7 +277,7 @@ def test_broadcast_to_those_that_have_gone_and_those_that_fail(
     endpoint.script(403, to="cleo", always=True)
     result = do(ann, lambda connections, _: connections.broadcast("room", "x"))
     assert result == BroadcastResult(sent=1, gone=1, failed=1)
-    assert "A member of the group 'room' did not get a broadcast" in caplog.text
+    assert "A member of a group did not get a broadcast" in caplog.text
     assert do(ann, lambda connections, _: connections.broadcast("room", "x")) == BroadcastResult(sent=1, failed=1)
 
 

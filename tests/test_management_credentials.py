@@ -17,9 +17,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import anyio
+import boto3
 import pytest
 import trustme
 from anyio.abc import SocketStream
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from mangum.exceptions import ConfigurationError, ConnectionsError
 from mangum.management.api import ManagementAPI
@@ -123,6 +126,32 @@ async def test_a_region_that_nobody_tells_is_an_error(api: ManagementAPI, monkey
         await post(api, "https://ws.example.com")
 
 
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (410, "GoneException"),
+        (413, "PayloadTooLargeException"),
+        (429, "LimitExceededException"),
+        (403, "ForbiddenException"),
+    ],
+)
+def test_botocore_takes_the_endpoint_for_api_gateway(status: int, name: str) -> None:
+    """So what these tests hold is not only true of themselves."""
+    with ConnectionsEndpoint(credentials=KEYS) as endpoint:
+        session = boto3.Session(KEYS.access_key, KEYS.secret_key, KEYS.token, region_name="eu-west-1")
+        config = Config(retries={"total_max_attempts": 1})
+        client = session.client("apigatewaymanagementapi", endpoint_url=endpoint.url, config=config)
+        client.post_to_connection(ConnectionId=ID, Data=b"hello")
+        client.delete_connection(ConnectionId=ID)
+        endpoint.script(status)
+        with pytest.raises(ClientError) as caught:
+            client.post_to_connection(ConnectionId=ID, Data=b"again")
+        client.close()
+    assert type(caught.value).__name__ == name
+    assert endpoint.posts == {ID: [b"hello"]}
+    assert endpoint.deleted == [ID]
+
+
 # Credentials
 
 
@@ -199,10 +228,17 @@ async def test_a_search_that_failed_is_not_repeated_at_once(tmp_path: Path) -> N
         assert log.read_text() == "x\n" * searches
 
 
-async def test_a_search_that_takes_too_long_is_an_error_in_time(api: ManagementAPI, tmp_path: Path) -> None:
-    (tmp_path / "config").write_text("[default]\ncredential_process=sleep 2\n")
-    with pytest.raises(ConnectionsError, match="were not there in time"):
-        await post(api, AWS, seconds=0.3)
+async def test_a_search_that_takes_too_long_is_an_error_in_time(
+    api: ManagementAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def say_nothing(stream: SocketStream) -> None:
+        async with stream:
+            await anyio.sleep_forever()
+
+    async with serving(say_nothing) as port:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://{HOST}:{port}/credentials")
+        with pytest.raises(ConnectionsError, match="were not there in time"):
+            await post(api, AWS, seconds=0.3)
 
 
 class Container(BaseHTTPRequestHandler):
@@ -269,9 +305,14 @@ async def test_tls_is_spoken_and_kept(
     await api.post(secure.url, ID, b"x" * 128 * 1024, opened_at=0, due=None)
     assert len(secure.posts[ID]) == 101
     assert secure.accepted <= 64
+    accepted = secure.accepted
+    for answer in (Answer(200, b"x" * 60_000), Answer(200, b"x" * 60_000, chunked=True)):
+        secure.script(answer)
+        await post(api, secure.url)
+    assert secure.accepted == accepted
     secure.cut()
     await post(api, secure.url)
-    assert len(secure.posts[ID]) == 102
+    assert len(secure.posts[ID]) == 104
 
 
 @pytest.mark.parametrize("keeps", [True, False])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -160,7 +160,6 @@ def test_a_dsn_is_not_followed_before_the_first_call(dsn: str) -> None:
         ("redis://host?decode_responses=true", "not known: decode_responses.*takes prefix, client_name"),
         ("redis://host?ssl_cert_reqs=none", "not known: ssl_cert_reqs"),
         ("rediss://host?unix_socket_path=/run/redis.sock", "not known: unix_socket_path"),
-        ("redis+cluster://host?max_connections=5", "not known: max_connections"),
         ("redis://host?prefix={a}", "has a prefix with { or }"),
         ("redis://host?max_connections=0", "max_connections that is no whole number above 0"),
         ("redis://host?max_connections=1.5", "max_connections that is no whole number above 0"),
@@ -299,23 +298,60 @@ async def test_an_error_does_not_quote_what_was_to_be_stored(
 # Connections
 
 
-async def test_connections_are_warm_and_given_back(redis_server: RedisServer, admin: redis.Redis, prefix: str) -> None:
-    def clients() -> int:
-        return len([client for client in admin.client_list() if client["name"] == name])
-
+@pytest.mark.parametrize("kind", ["redis_server", "redis_cluster"])
+async def test_connections_are_warm_and_given_back(kind: str, request: pytest.FixtureRequest, prefix: str) -> None:
+    server: RedisServer | RedisCluster = request.getfixturevalue(kind)
+    nodes = server.nodes if isinstance(server, RedisCluster) else [server]
     name = uuid4().hex
-    async with opened(f"{redis_server.dsn()}?client_name={name}&max_connections=3&prefix={prefix}") as store:
+
+    def clients() -> list[int]:
+        """How many there are of the store, for each node."""
+        counts = []
+        for node in nodes:
+            with node.client() as client:
+                counts.append([other["name"] for other in client.client_list()].count(name))
+        return counts
+
+    async with opened(f"{server.dsn()}?client_name={name}&max_connections=3&prefix={prefix}") as store:
+        entry = record()
+        await store.save(entry)
+        warm = clients()
+        assert sum(warm) == 1 or kind == "redis_cluster"  # where there are those by which the nodes were found
         for _ in range(3):
-            await store.save(record())
-        assert clients() == 1
-        await asyncio.gather(*(store.save(record()) for _ in range(50)))  # some wait for a free one
-        assert clients() == 3
-    await until(clients, 0)
+            await store.save(entry)
+        assert clients() == warm
+        await asyncio.gather(*(store.save(entry) for _ in range(50)))
+        assert sum(clients()) == sum(warm) + 2
+    none = [0] * len(nodes)
+    await until(clients, none)
     gc.collect()  # a connection that was forgotten would warn
-    await store.save(record())
-    assert clients() == 1
+    await store.save(entry)
+    assert sum(clients()) >= 1
     await store.close()
-    await until(clients, 0)
+    await until(clients, none)
+
+
+@pytest.mark.parametrize("kind", ["redis_dsn", "redis_tls_dsn", "redis_cluster_dsn"])
+async def test_calls_under_way_when_connections_are_dropped(kind: str, request: pytest.FixtureRequest) -> None:
+    """They fail with what has `Store` ask again, and leave nothing behind."""
+    entry = record()
+    calls: list[Callable[[Redis], Awaitable[Any]]] = [
+        lambda store: store.load(entry.connection_id),
+        lambda store: store.join("red", entry),
+        lambda store: store.delete(entry.connection_id),
+    ]
+    async with backend(request.getfixturevalue(kind)) as store:
+        for turns in range(20):
+            under_way = [asyncio.ensure_future(call(store)) for call in calls * 10]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await store.abort()
+            results = await asyncio.gather(*under_way, return_exceptions=True)
+            failures = [result for result in results if isinstance(result, BaseException)]
+            assert [failure for failure in failures if not isinstance(failure, Redis.unavailable)] == []
+            gc.collect()
+            await store.open()
+        assert await store.load("connection") is None
 
 
 async def test_a_call_whose_connections_are_dropped(redis_server: RedisServer) -> None:
@@ -331,16 +367,17 @@ async def test_a_call_whose_connections_are_dropped(redis_server: RedisServer) -
 
 
 async def test_nothing_waits_for_the_goodbye_of_a_silent_server(redis_tls_server: RedisTLS) -> None:
-    """TLS ends with one from both sides, as asyncio has it."""
-    before = asyncio.all_tasks()
+    """TLS ends with one from both sides, for which asyncio would wait."""
     with proxy_to(redis_tls_server.port) as proxy:
         for end in (Redis.close, Redis.abort):
             async with backend(redis_tls_server.dsn(proxy.port)) as store:
+                (connection,) = store._connections._open
+                assert connection._writer is not None
+                socket = connection._writer.get_extra_info("socket")
                 proxy.freeze()
                 async with asyncio.timeout(1):
                     await end(store)
-        assert asyncio.all_tasks() == before
-        gc.collect()
+                await until(socket.fileno, -1)
 
 
 async def test_timeouts_of_the_dsn(redis_tls_server: RedisTLS) -> None:

@@ -8,21 +8,22 @@ of a connection are in one slot of a cluster:
     PREFIX{ID}:groups     sorted set: names of groups, with the expiry of the membership as score
     PREFIXgroup:NAME      sorted set: members as id NUL expiry NUL value, all with score 0, which sorts them by id
 
-A key expires with what it holds, a sorted set with the last of it. What has to change at once is one key, and changes
-by one command. Where there are two, the connection's `groups` is written first and cleared last: whatever fails in
-between, `delete` still finds all.
+A key expires with what it holds, a sorted set with the last of it; members that expire before are removed by others who
+join. What has to change at once is one key, and changes by one command. Where there are two, the connection's `groups`
+is written first and cleared last: whatever fails in between, `delete` still finds all.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, RedisCluster, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio import Connection as TCPConnection
+from redis.asyncio import ConnectionPool, RedisCluster, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio import Redis as RedisServer
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection
@@ -50,12 +51,11 @@ Command: TypeAlias = tuple[bytes | str | int, ...]
 Client: TypeAlias = RedisServer | RedisCluster
 
 _PORT = 6379
-_MOST_CONNECTIONS = 10  # to one server; further calls wait for a free one
+_MOST_CONNECTIONS = 10
 _CONNECT_S = 2.0  # so that a cluster's second node has its turn before `Store` gives up
 
-_COMMON = ("prefix", "client_name", "socket_connect_timeout", "socket_timeout")
-_ONE_SERVER = ("db", "max_connections")
-_SOCKET = "unix_socket_path"
+_COMMON = ("prefix", "client_name", "max_connections", "socket_connect_timeout", "socket_timeout")
+_DB, _SOCKET = "db", "unix_socket_path"
 _TLS_STRINGS = ("ssl_ca_certs", "ssl_ca_data", "ssl_certfile", "ssl_keyfile")
 _CERT_REQS, _CHECK_HOSTNAME = "ssl_cert_reqs", "ssl_check_hostname"
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
@@ -105,10 +105,13 @@ class Redis(Backend):
         self._target = _Target(dsn)
         self._prefix = self._target.prefix
         self._connections = _Connections()
+        self._turns = asyncio.Semaphore(self._target.most_connections)
         self._client: Client | None = None
 
     async def open(self) -> None:
         self._connections = _Connections()
+        # A call without a free connection waits here: redis-py refuses it, or opens one more.
+        self._turns = asyncio.Semaphore(self._target.most_connections)
         self._client = self._target.client(self._connections)
         if self._target.is_cluster:
             await self._client.initialize()  # asks any node which of them has which slots
@@ -138,7 +141,7 @@ class Redis(Backend):
         return Entry(connection_id, value, int(expires_at))
 
     async def delete(self, connection_id: str) -> None:
-        _, names = await self._pipeline(
+        _, names = await self._in_order(
             ("DEL", self._key(connection_id, "record"), self._key(connection_id, "pending")),
             ("ZRANGE", self._key(connection_id, "groups"), 0, -1),
         )
@@ -160,8 +163,8 @@ class Redis(Backend):
         expires_at, name = member.expires_at, group.encode()
         entry = b"%b\0%d\0%b" % (member.connection_id.encode(), expires_at, member.value)
         await self._in_order(
-            [("EVAL", _ADD_GROUP, 1, self._key(member.connection_id, "groups"), expires_at, name)],
-            [("EVAL", _ADD_MEMBER, 1, self._group(name), expires_at, entry, *_limits(member.connection_id))],
+            ("EVAL", _ADD_GROUP, 1, self._key(member.connection_id, "groups"), expires_at, name),
+            ("EVAL", _ADD_MEMBER, 1, self._group(name), expires_at, entry, *_limits(member.connection_id)),
         )
 
     async def leave(self, group: str, connection_id: str) -> None:
@@ -173,9 +176,9 @@ class Redis(Backend):
     async def _leave(self, connection_id: str, names: Sequence[bytes]) -> None:
         if names:
             await self._in_order(
-                [("ZREMRANGEBYLEX", self._group(name), *_limits(connection_id)) for name in names],
+                *(("ZREMRANGEBYLEX", self._group(name), *_limits(connection_id)) for name in names),
                 # These, and not whatever is there: another may be joined at this moment.
-                [("ZREM", self._key(connection_id, "groups"), *names)],
+                ("ZREM", self._key(connection_id, "groups"), *names),
             )
 
     async def groups(self, connection_id: str) -> list[str]:
@@ -201,30 +204,27 @@ class Redis(Backend):
     async def _run(self, *command: bytes | str | int) -> Any:
         """One command."""
         try:
-            return await self._opened.execute_command(*command)
+            async with self._turns:
+                return await self._opened.execute_command(*command)
         except ResponseError as error:
             self._target.explain(error)
             raise
 
-    async def _pipeline(self, *commands: Command) -> list[Any]:
-        """Commands in one round trip, in order where one server has all keys: those of one connection, for example."""
-        pipeline = self._opened.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        # An error raised there would quote the command, and with it what a record holds.
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+    async def _in_order(self, *commands: Command) -> list[Any]:
+        """Commands, each done when the next begins: in one round trip, if they are all for one server."""
+        if self._target.is_cluster:  # a pipeline there has no order, and with redis-py 5 bears no lost connection
+            return [await self._run(*command) for command in commands]
+        async with self._turns:
+            pipeline = self._opened.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            # An error raised there would quote the command, and with it what a record holds.
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
         for answer in answers:
             if isinstance(answer, Exception):
                 self._target.explain(answer)
                 raise answer
         return answers
-
-    async def _in_order(self, *steps: Sequence[Command]) -> None:
-        """Commands of a step when those before are done: where no step needs another server, in one round trip."""
-        if not self._target.is_cluster:
-            steps = ([command for step in steps for command in step],)
-        for step in steps:
-            await self._pipeline(*step)
 
     @property
     def _opened(self) -> Any:
@@ -274,7 +274,7 @@ class _Target:
         self._is_tls = dsn.scheme.startswith(("rediss", "valkeys"))
         self._query = dsn.parameters(
             *_COMMON,
-            *(() if self.is_cluster else _ONE_SERVER),
+            *(() if self.is_cluster else (_DB,)),
             *((*_TLS_STRINGS, _CERT_REQS, _CHECK_HOSTNAME) if self._is_tls else ()),
             *(() if self.is_cluster or self._is_tls else (_SOCKET,)),
         )
@@ -282,7 +282,7 @@ class _Target:
         self._socket = self._read_socket()
         self._nodes = [] if self._socket else self._read_nodes()
         self._db = self._read_db()
-        self._most_connections = self._number("max_connections", int) or _MOST_CONNECTIONS
+        self.most_connections = self._number("max_connections", int) or _MOST_CONNECTIONS
         self._options: dict[str, Any] = {
             "username": dsn.user,
             "password": dsn.password,
@@ -304,7 +304,7 @@ class _Target:
         else:
             host, port = self._nodes[0]
             options |= {**self._transport, "host": host, "port": port}
-        return RedisServer.from_pool(BlockingConnectionPool(self._most_connections, **options))
+        return RedisServer.from_pool(ConnectionPool(**options))
 
     def _cluster(self, connections: _Connections) -> RedisCluster:
         cluster = RedisCluster(startup_nodes=[ClusterNode(*node) for node in self._nodes], **self._options)
@@ -353,7 +353,7 @@ class _Target:
         return nodes
 
     def _read_db(self) -> int:
-        text = self._query.get("db", "" if self._socket else self._dsn.path) or "0"
+        text = self._query.get(_DB, "" if self._socket else self._dsn.path) or "0"
         if not text.isdecimal():
             raise self._error("names a database that is no number")
         if self.is_cluster and int(text):

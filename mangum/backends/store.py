@@ -7,7 +7,7 @@ import asyncio
 import importlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import entry_points
@@ -196,7 +196,7 @@ class Store:
         """The groups of a connection."""
         return await self._call("list groups", partial(self._backend.groups, connection_id), connection_id)
 
-    async def pages(self, group: str, size: int = _PAGE) -> AsyncIterator[list[Entry]]:
+    async def pages(self, group: str, size: int = _PAGE) -> AsyncGenerator[list[Entry], None]:
         """The members of a group that are not expired, a page at a time."""
         after: str | None = None
         while True:

@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-funct
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from mangum.handlers.base import HTTPHandler
@@ -13,6 +12,7 @@ from mangum.handlers.fields import flag, list_of, optional, table_of, text
 from mangum.handlers.headers import HeaderPairs, encode_headers, listed, one_value_each
 from mangum.handlers.origin import last_forwarded_for, origin_of
 from mangum.handlers.paths import decode_sent_path
+from mangum.handlers.queries import join_query
 from mangum.handlers.sources import Source
 from mangum.types import Scope
 
@@ -44,7 +44,7 @@ class ALB(HTTPHandler):
         return self._http_scope(
             event["httpMethod"],
             *decode_sent_path(event.get("path") or "/"),
-            _query_string(event.get("multiValueQueryStringParameters") or event.get("queryStringParameters")),
+            join_query(event.get("multiValueQueryStringParameters") or event.get("queryStringParameters")),
             headers,
             last_forwarded_for(headers),
             None,
@@ -59,15 +59,3 @@ class ALB(HTTPHandler):
         else:
             answer["multiValueHeaders"] = listed(pairs)
         return answer
-
-
-def _query_string(parameters: Mapping[str, Any] | None) -> bytes:
-    """The query from keys and values that are still quoted, as the client sent them."""
-    if not parameters:
-        return b""
-    pairs = [
-        f"{key}={value or ''}"
-        for key, values in parameters.items()
-        for value in (values if isinstance(values, list) else [values])
-    ]
-    return "&".join(pairs).encode()

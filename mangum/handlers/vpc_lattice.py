@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.bodies import decode_body
@@ -16,6 +15,7 @@ from mangum.handlers.fields import flag, list_of, optional, table_of, text
 from mangum.handlers.headers import HeaderPairs, encode_headers, one_value_each
 from mangum.handlers.origin import last_forwarded_for, origin_of
 from mangum.handlers.paths import decode_sent_path
+from mangum.handlers.queries import quote_unknown_query
 from mangum.handlers.sources import Source
 from mangum.types import Scope
 
@@ -46,7 +46,7 @@ class VPCLattice(HTTPHandler):
         return self._http_scope(
             event["method"],
             *decode_sent_path(sent_path or "/"),
-            query.encode() if query else _query_string(self._query),
+            query.encode() if query else quote_unknown_query(self._query),
             headers,
             last_forwarded_for(headers),
             None,
@@ -107,16 +107,3 @@ class VPCLatticeV2(VPCLattice):
     @property
     def _query(self) -> Mapping[str, Any] | None:
         return self.event.get("queryStringParameters")
-
-
-def _query_string(parameters: Mapping[str, Any] | None) -> bytes:
-    """The query of an event that has it in the map alone, as AWS's samples do. Whether its values are quoted is not
-    documented: "%" stays, so that what is quoted is not quoted twice."""
-    if not parameters:
-        return b""
-    pairs = [
-        f"{quote(key, safe='%')}={quote(value or '', safe='%')}"
-        for key, values in parameters.items()
-        for value in (values if isinstance(values, list) else [values])
-    ]
-    return "&".join(pairs).encode("ascii")

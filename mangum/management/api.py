@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-c
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import ssl
@@ -19,6 +20,8 @@ from mangum.management.http1 import Pool
 from mangum.management.target import Target
 
 __all__ = ["MOST_BYTES", "ManagementAPI"]
+
+logger = logging.getLogger("mangum.connections")
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 MOST_BYTES = 128 * 1024
@@ -111,12 +114,13 @@ class ManagementAPI:
             pause = random.uniform(longest_pause / 2, longest_pause)
             if answer.status == _GONE:
                 pause = min(pause, max(gone_from - time.time(), 0))
-            if reason is None or not answer.is_timeout:  # the last attempt may have had next to no time
-                reason = answer
+            # The last attempt may have had next to no time: that it came to nothing is not why the call failed.
+            reason = reason if reason is not None and answer.is_timeout else answer
             if session.is_closed or now() + pause >= due:
                 raise ConnectionsError(
                     f"API Gateway did not take a {method} for the connection {connection_id!r} in time: {reason}."
                 ) from reason.cause
+            logger.debug("%s %s: %s, again in %.2f s.", method, connection_id, answer, pause)
             await asyncio.sleep(pause)
             longest_pause = min(longest_pause * 2, _LONGEST_PAUSE_S)
 

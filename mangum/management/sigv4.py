@@ -26,6 +26,11 @@ class Credentials:
     secret_key: str = field(repr=False)
     token: str | None = field(repr=False, default=None)
 
+    @property
+    def secrets(self) -> list[str]:
+        """What no text may show."""
+        return [secret for secret in (self.token, self.secret_key, self.access_key) if secret]
+
 
 class Signer:
     """Signs requests for one host and region."""
@@ -50,7 +55,7 @@ class Signer:
         second = int(now)
         if second != self._second or credentials is not self._credentials:
             self._renew(second, credentials)
-        # A path in a normal form is encoded once more by encoding its percent signs.
+        # AWS encodes the path once more as it came, which in its normal form does nothing but encode percent signs.
         request = f"{method}\n{path.replace('%', '%25')}\n{self._canonical}{sha256(body).hexdigest()}"
         string_to_sign = self._string_to_sign + sha256(request.encode()).hexdigest()
         signature = hmac.digest(self._key, string_to_sign.encode(), "sha256").hex()

@@ -119,9 +119,8 @@ def _message(body: bytes, credentials: Credentials | None) -> str:
         text = str(said.get("message") or said.get("Message") or "")
     except (ValueError, AttributeError):  # no JSON, or no object: something between says it
         pass
-    for secret in (credentials.token, credentials.secret_key, credentials.access_key) if credentials else ():
-        if secret:
-            text = text.replace(secret, "***")
+    for secret in credentials.secrets if credentials is not None else ():
+        text = text.replace(secret, "***")
     text = _SIGNATURE.sub(r"\1=***", text)
     line = next(iter(text.splitlines()), "")
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."

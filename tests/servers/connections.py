@@ -182,6 +182,10 @@ class ConnectionsEndpoint:
         """Close all TCP connections, as a server does with idle ones. New ones work."""
         self._for_each(_Exchange.close)
 
+    def say(self, data: bytes) -> None:
+        """Send bytes on all TCP connections, though nobody asked."""
+        self._for_each(lambda exchange: exchange.say(data))
+
     def freeze(self) -> None:
         """Make all TCP connections silent: they stay, and nothing is answered any more. New ones work."""
         self._for_each(_Exchange.freeze)
@@ -224,9 +228,11 @@ class ConnectionsEndpoint:
         self.url = f"{'https' if self._tls else 'http'}://{HOST}:{port}{self._stage}"
         self._tell()
         await self._ended.wait()
-        server.close()
+        # A server that is closed while it accepts leaves the socket open in Python 3.11, so it has to stop that first.
+        self._loop.remove_reader(server.sockets[0].fileno())
         await asyncio.sleep(0)
-        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})  # of what it is just accepting
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        server.close()
         while self._open:
             for exchange in list(self._open):
                 exchange.abort()
@@ -268,7 +274,7 @@ class ConnectionsEndpoint:
     def _answer(self, request: Request) -> Answer | Raw:
         if request.target == "/count":
             return Answer(200, b"%d" % (self.count - 1))
-        if not request.target.startswith(f"{self._stage}/%40connections/"):
+        if not request.target.startswith((f"{self._stage}/%40connections/", f"{self._stage}/@connections/")):
             return Answer(404, b'{"message":"No method found matching route"}')
         for to in (request.connection_id, None):
             if self._scripts.get(to):
@@ -369,6 +375,9 @@ class _Exchange(asyncio.Protocol):
 
     def freeze(self) -> None:
         self._is_frozen = True
+
+    def say(self, data: bytes) -> None:
+        self._transport.write(data)
 
     def close(self) -> None:
         self._transport.close()

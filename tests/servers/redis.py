@@ -209,7 +209,7 @@ class TLSFront:
         try:
             async for data in source:
                 await sink.send(data)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):  # the last in a TLS `send`
             pass
         scope.cancel()
 

@@ -1,0 +1,68 @@
+"""The examples of the documentation run as they stand."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.servers.connections import ConnectionsEndpoint
+from tests.websocket_client import Client
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", "docs/websockets.md"]
+
+
+def examples(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def run(source: str, **given: Any) -> dict[str, Any]:
+    namespace: dict[str, Any] = {"__name__": "asgi", **given}
+    exec(compile(source, "asgi.py", "exec"), namespace)
+    return namespace
+
+
+@pytest.fixture
+def asgi(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The module that examples import: the one in five lines."""
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.chdir(tmp_path)
+    module = ModuleType("asgi")
+    monkeypatch.setitem(sys.modules, "asgi", module)
+    module.__dict__.update(run(examples("README.md")[0]))
+    return module
+
+
+@pytest.mark.parametrize(
+    "source",
+    [pytest.param(source, id=f"{page}-{index}") for page in PAGES for index, source in enumerate(examples(page))],
+)
+def test_an_example_runs(source: str, asgi: ModuleType) -> None:
+    namespace = run(source)
+    if (handler := namespace.get("handler")) is not None:
+        handler.close()
+
+
+def test_the_chat(asgi: ModuleType) -> None:
+    (source,) = [source for source in examples("README.md") if "aws.connections" in source]
+    assert len(source.strip().splitlines()) <= 25
+    with ConnectionsEndpoint() as endpoint:
+        source = source.replace(
+            'dsn="dynamodb://chat"', f'dsn="sqlite://chat.db", api_gateway_endpoint_url="{endpoint.url}"'
+        )
+        with run(source)["handler"] as handler:
+            ann, bob = Client(handler, endpoint), Client(handler, endpoint)
+            assert ann.connect(query={"name": ["ann"]}) == 200
+            assert bob.connect(query={"name": ["bob"]}) == 200
+            assert ann.received == ["bob is here"]
+            assert ann.send("hello") == 200
+            assert bob.received == ["ann: hello"]
+            assert bob.send("hi") == 200
+            assert bob.received == ["ann: hello", "bob is here", "bob: hi"]
+            assert bob.disconnect() == 200
+            assert ann.received == ["bob is here", "ann is here", "ann: hello", "bob: hi", "bob has left"]
