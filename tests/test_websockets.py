@@ -332,6 +332,19 @@ def test_the_application_raises(visit: Callable[..., Client], caplog: pytest.Log
     assert client.send("x") == 410
 
 
+def test_a_cancellation_that_nobody_asked_for(visit: Callable[..., Client], caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(*_: Any) -> None:
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+    client = visit(Script(fail))
+    client.connect()
+    assert client.send("x") == 500
+    assert "CancelledError" in caplog.text
+    assert client.is_closed
+
+
 @pytest.mark.parametrize(
     ("errors", "is_stores"),
     [
