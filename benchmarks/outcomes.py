@@ -13,11 +13,18 @@ __all__ = ["Footprint", "Outcome", "Row", "Suite", "measure_batch"]
 
 @dataclass(frozen=True)
 class Row:
-    """One case: the seconds of one operation on each side that took part."""
+    """One case: the seconds of one operation on each side that took part.
+
+    Attributes:
+        remarks: What stands in place of the time, by the names of sides that could not take part.
+        peak_growth_bytes: The most memory that the first side took beyond what it had before.
+    """
 
     group: str
     name: str
     summaries: dict[str, Summary]
+    remarks: dict[str, str] = field(default_factory=dict)
+    peak_growth_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,15 @@ class Footprint:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a suite measured. `compared` are the two sides whose ratio counts."""
+    """What a suite measured. `compared` are the two sides whose ratio counts; `rate` is the unit of what the table also
+    shows by the second, if anything."""
 
     suite: str
     compared: tuple[str, str] = ("ours", "0.22")
     rows: list[Row] = field(default_factory=list)
     footprints: list[Footprint] = field(default_factory=list)
     note: str = ""
+    rate: str | None = None
 
 
 @dataclass(frozen=True)

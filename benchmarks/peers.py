@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
 from benchmarks.errors import BenchmarkError
 
@@ -15,17 +16,9 @@ __all__ = ["NOT_SERVED", "PEER_VERSION", "WEBSOCKET_PEER_VERSION", "install_peer
 PEER_VERSION = "0.22.0"
 WEBSOCKET_PEER_VERSION = "0.12.4"  # the last but a few that had WebSockets
 
-# What that imports for them, which its metadata does not name.
-_WEBSOCKET_REQUIREMENTS = (
-    "aioboto3",
-    "aiopg",
-    "aioredis",
-    "aiosqlite",
-    "boto3",
-    "httpx",
-    "psycopg2-binary",
-    "setuptools",
-)
+# What that imports for them, which its metadata does not name. boto3 comes with aioboto3, which takes no other version;
+# aioredis 2 lacks the function that it calls.
+_WEBSOCKET_REQUIREMENTS = ("aioboto3>=12", "aiopg>=1.4", "aioredis<2", "aiosqlite", "httpx", "psycopg2-binary")
 
 # The sources that it has no handler for.
 NOT_SERVED = frozenset({"VPC Lattice v1", "VPC Lattice v2"})
@@ -46,7 +39,8 @@ def install_websocket_peer(cache: Path) -> Path:
 
 
 def _install(cache: Path, *requirements: str) -> Path:
-    folder = cache / f"{requirements[0].replace('==', '-')}-{sys.implementation.cache_tag}"
+    what = "-".join((requirements[0].replace("==", "-"), sys.implementation.cache_tag or "python"))
+    folder = cache / (f"{what}-{crc32(' '.join(requirements).encode()):08x}" if len(requirements) > 1 else what)
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from benchmarks.outcomes import Footprint, Outcome, Row
-from benchmarks.peers import NOT_SERVED
 from benchmarks.rounds import Method, Summary, ratio
 from benchmarks.sides import PINS
 from benchmarks.targets import Verdict
@@ -102,32 +102,47 @@ def _processor() -> str:
 
 def _fill_with_times(table: Table, outcome: Outcome) -> None:
     side, other = outcome.compared
-    floor = any("floor" in row.summaries for row in outcome.rows)
+    further = _further_columns(outcome)
     table.add_column("case")
-    for column in (f"{side} (µs)", f"{other} (µs)", f"{side}/{other}", *(["floor (µs)"] if floor else [])):
+    for column in (f"{side} (µs)", f"{other} (µs)", f"{side}/{other}", *further, "spread (± %)"):
         table.add_column(column, justify="right")
-    table.add_column("spread (± %)", justify="right")
     groups = {row.group: None for row in outcome.rows}
     for group in groups:
         rows = [row for row in outcome.rows if row.group == group]
         if group:
             table.add_row(f"[bold]{group}[/bold]")
         for row in rows:
-            table.add_row(*_time_cells(row, side, other, floor=floor), end_section=row is rows[-1])
+            compared = ratio(row.summaries, side, other)
+            table.add_row(
+                row.name,
+                *(row.remarks.get(name) or _microseconds(row.summaries.get(name)) for name in (side, other)),
+                "-" if compared is None else f"{compared:.3f}",
+                *(cell(row) for cell in further.values()),
+                " / ".join(f"{summary.spread:.1%}".removesuffix("%") for summary in row.summaries.values()),
+                end_section=row is rows[-1],
+            )
 
 
-def _time_cells(row: Row, side: str, other: str, *, floor: bool) -> list[str]:
-    compared = ratio(row.summaries, side, other)
-    cells = [
-        row.name,
-        _microseconds(row.summaries.get(side)),
-        "no handler" if row.name in NOT_SERVED else _microseconds(row.summaries.get(other)),
-        "-" if compared is None else f"{compared:.3f}",
-    ]
-    if floor:
-        cells.append(_microseconds(row.summaries.get("floor")))
-    cells.append(" / ".join(f"{summary.spread:.1%}".removesuffix("%") for summary in row.summaries.values()))
-    return cells
+def _further_columns(outcome: Outcome) -> dict[str, Callable[[Row], str]]:
+    """What only some suites have, by the heading: how a row's cell is made."""
+    columns: dict[str, Callable[[Row], str]] = {}
+    if any("floor" in row.summaries for row in outcome.rows):
+        columns["floor (µs)"] = lambda row: _microseconds(row.summaries.get("floor"))
+    if outcome.rate is not None:
+        for side in outcome.compared:
+            columns[f"{side} ({outcome.rate})"] = partial(_rate, side)
+    if any(row.peak_growth_bytes is not None for row in outcome.rows):
+        columns["peak (MB)"] = _peak
+    return columns
+
+
+def _rate(side: str, row: Row) -> str:
+    summary = row.summaries.get(side)
+    return "-" if summary is None else f"{1 / summary.median:,.0f}"
+
+
+def _peak(row: Row) -> str:
+    return "-" if row.peak_growth_bytes is None else f"+{row.peak_growth_bytes / 1_000_000:.1f}"
 
 
 def _microseconds(summary: Summary | None) -> str:
@@ -168,6 +183,8 @@ def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
             "case": row.name,
             "sides": {name: _summary_as_json(summary) for name, summary in row.summaries.items()},
             "ratio": ratio(row.summaries, side, other),
+            **({"remarks": row.remarks} if row.remarks else {}),
+            **({} if row.peak_growth_bytes is None else {"peak_growth_bytes": row.peak_growth_bytes}),
         }
         for row in outcome.rows
     ]

@@ -5,34 +5,34 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.websocket import REGION
 
-__all__ = ["STORES", "connections_endpoint"]
+__all__ = ["STORES", "Names", "connections_endpoint"]
 
 # The DSN for a side, by its name: sides share the server, and nothing in it.
 Names: TypeAlias = Callable[[str], str]
 
 
+class _Server(Protocol):
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+S = TypeVar("S", bound=_Server)
+
+
 @contextmanager
 def connections_endpoint() -> Iterator[str]:
-    """API Gateway's @connections in a process of its own: its URL.
+    """API Gateway's @connections in a process of its own: its URL."""
+    from tests.servers.connections import endpoint_process
 
-    Raises:
-        BenchmarkError: the packages that run the servers are not installed.
-    """
-    try:
-        from tests.servers import moto, postgresql, redis  # noqa: F401 # all that is needed, before anything is measured
-        from tests.servers.connections import endpoint_process
-    except ImportError as error:
-        raise BenchmarkError(
-            f"The servers of the WebSocket suites need a package that is not installed ({error.name}): "
-            './scripts/bench installs them, and so does pip install --group bench "mangum[all]".'
-        ) from error
     with endpoint_process() as url:
         yield url
 
@@ -51,44 +51,54 @@ def _sqlite() -> Iterator[Names]:
 
 @contextmanager
 def _redis() -> Iterator[Names]:
+    _require(redis='"mangum[redis]"')
     from tests.servers import free_port
     from tests.servers.redis import RedisServer
 
-    with _folder() as folder:
-        server = RedisServer(folder, free_port(), "benchmark")
-        server.start()
-        try:
-            yield lambda side: server.dsn()
-        finally:
-            server.stop()
+    with _folder() as folder, _running(lambda: RedisServer(folder, free_port(), "benchmark")) as server:
+        yield lambda side: server.dsn()
 
 
 @contextmanager
 def _postgresql() -> Iterator[Names]:
+    _require(asyncpg='"mangum[postgresql]"')
     from tests.servers.postgresql import PostgreSQLServer
 
-    with _folder() as folder:
-        server = PostgreSQLServer(folder)
-        server.start()
-        try:
-            yield lambda side: server.dsn()
-        finally:
-            server.stop()
+    with _folder() as folder, _running(lambda: PostgreSQLServer(folder)) as server:
+        yield lambda side: server.dsn()
 
 
 @contextmanager
 def _moto(service: str) -> Iterator[Names]:
+    _require(aiobotocore='"mangum[aws]"', moto='"moto[server]"', a2wsgi="a2wsgi", uvicorn="uvicorn")
     from tests.servers.moto import Moto
 
-    server = Moto(service)
-    server.start()
-    try:
+    with _running(lambda: Moto(service)) as server:
         endpoint = quote(f"http://127.0.0.1:{server.port}", safe="")
         yield lambda side: f"{service}://mangum-{side}?region={REGION}&endpoint_url={endpoint}"
+
+
+def _require(**requirements: str) -> None:
+    """What pip has to install for modules that are not there."""
+    missing = [requirement for module, requirement in requirements.items() if find_spec(module) is None]
+    if missing:
+        raise BenchmarkError(f"pip install {' '.join(missing)}")
+
+
+@contextmanager
+def _running(build: Callable[[], S]) -> Iterator[S]:
+    try:
+        server = build()
+        server.start()
+    except RuntimeError as error:  # which says what to install
+        raise BenchmarkError(str(error)) from error
+    try:
+        yield server
     finally:
         server.stop()
 
 
+# Entering one raises `BenchmarkError` where the store cannot be had here.
 STORES: dict[str, Callable[[], AbstractContextManager[Names]]] = {
     "SQLite": _sqlite,
     "Redis": _redis,

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -74,15 +75,14 @@ def anyio_sides() -> list[Side]:
 
 
 def websocket_sides(*, with_peer: bool) -> list[Side]:
-    """This project with the libraries of its stores, and mangum 0.12 with its own (installed if it is not yet).
+    """This project with the libraries that this interpreter has, and mangum 0.12 with its own (installed if it is not
+    yet).
 
     Raises:
-        BenchmarkError: the peer could not be installed, or this project's libraries are missing.
+        BenchmarkError: the peer could not be installed.
     """
-    packages = _folder_of("aiobotocore")
-    if packages is None:
-        raise BenchmarkError('The stores need their libraries: pip install "mangum[all]".')
-    sides = [Side("ours", (ROOT, packages))]
+    packages = (_folder_of("anyio"), Path(sysconfig.get_path("platlib")))  # the latter has what is compiled
+    sides = [Side("ours", (ROOT, *dict.fromkeys(folder for folder in packages if folder is not None)))]
     if with_peer:
         folder = install_websocket_peer(_PEER_CACHE)
         sides.append(Side("0.12", (folder, ROOT), WEBSOCKET_PEER_VERSION))

@@ -120,7 +120,15 @@ def _group_cases() -> Iterator[_Case]:
 
 def _measure(sides: list[Side], cases: Iterator[_Case], method: Method) -> list[Row]:
     with start_all(sides) as workers:
-        return [Row(case.group, case.name, _measure_case(workers, case, method)) for case in cases]
+        return [
+            Row(
+                case.group,
+                case.name,
+                _measure_case(workers, case, method),
+                {"0.22": "no handler"} if case.name in NOT_SERVED else {},
+            )
+            for case in cases
+        ]
 
 
 def _measure_case(workers: dict[str, WorkerProcess], case: _Case, method: Method) -> dict[str, Summary]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import sys
+import time
 from itertools import repeat
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
     from mangum import Mangum
     from mangum.types import Receive, Scope, Send
 
-__all__ = ["REGION", "blocking_posts", "broadcast", "first_message", "peak_resident_bytes", "websocket_message"]
+__all__ = [
+    "REGION",
+    "blocking_posts",
+    "broadcast",
+    "fill_group",
+    "first_message",
+    "peak_resident_bytes",
+    "websocket_message",
+]
 
 REGION = "us-east-1"  # where S3 lets mangum 0.12 create a bucket
 _ID = "L0SM9cOFvHcCIhw="
@@ -77,23 +86,25 @@ def first_message(dsn: str, url: str, *, old: bool = False) -> None:
     _check_message(_adapter(dsn, url, old=old))
 
 
-def broadcast(dsn: str, url: str, members: int) -> Operation:
-    """A message to each of so many connections; an iteration is one of them."""
+def fill_group(dsn: str, url: str, members: int) -> None:
+    """Have so many connections join a group, for `broadcast` in another process, whose memory counts."""
+    from mangum.backends.store import Store
     from mangum.connections import Target
 
-    adapter = _adapter(dsn, url)
-    adapter(_event("CONNECT"), Context())
-    gateway = adapter._gateway
-    assert gateway is not None
-
     async def join() -> None:
-        record = await gateway.load(_ID)
-        assert record is not None
-        target = Target(url, record.target.connected_at)
+        store = Store.of(dsn)
+        target = Target(url, time.time())
         for index in range(members):
-            await gateway.store.join(_GROUP, target.as_member(f"L0SM9cOFvHc{index:05}="))
+            await store.join(_GROUP, target.as_member(_member(index)))
+        await store.close()
 
-    adapter.run(join)
+    asyncio.run(join())
+
+
+def broadcast(dsn: str, url: str, members: int) -> Operation:
+    """A message to each of so many connections, which `fill_group` has made; an iteration is one of them."""
+    adapter = _adapter(dsn, url)
+    adapter.start()
 
     def run(iterations: int) -> float:
         started = perf_counter()
@@ -116,7 +127,7 @@ def blocking_posts(url: str) -> Operation:
     def run(iterations: int) -> float:
         started = perf_counter()
         for index in range(iterations):
-            client.post_to_connection(ConnectionId=f"L0SM9cOFvHc{index:05}=", Data=_TEXT.encode())
+            client.post_to_connection(ConnectionId=_member(index), Data=_TEXT.encode())
         return perf_counter() - started
 
     return Operation(run, client.close)
@@ -154,6 +165,10 @@ def _check_message(adapter: Mangum) -> None:
     answer = adapter(_event("MESSAGE"), Context())
     if answer["statusCode"] != 200:
         raise WrongAnswer(f"The answer to a message was {answer!r}.")
+
+
+def _member(index: int) -> str:
+    return f"L0SM9cOFvHc{index:05}="
 
 
 def _count(url: str) -> int:

@@ -2,88 +2,140 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.fresh import first_message_s
 from benchmarks.outcomes import Outcome, Row, measure_batch
 from benchmarks.rounds import Method, interleave
-from benchmarks.services import STORES, connections_endpoint
-from benchmarks.sides import Side, WorkerProcess, boto3_side, start, start_all, websocket_sides
+from benchmarks.services import STORES, Names, connections_endpoint
+from benchmarks.sides import Side, WorkerProcess, boto3_side, start, start_all, versions, websocket_sides
 
 __all__ = ["run_broadcast", "run_websocket"]
 
+_PEER = "0.12"
 _ON_MOTO = ("DynamoDB", "S3")
+_COLD = "fresh process to its first answer"
 _MEMBERS = (100, 1_000, 10_000)
 
 
 def run_websocket(sides: list[Side], method: Method) -> Outcome:
     """A message through each store, warm and as the first of a fresh process."""
     taking_part = websocket_sides(with_peer=_has_peers(sides))
-    warm: list[Row] = []
-    cold: list[Row] = []
+    versions(taking_part)
+    rows: list[Row] = []
     notes: list[str] = []
-    with connections_endpoint() as url:
-        for store, serving in STORES.items():
-            with serving() as dsn_of, start_all(taking_part) as workers:
-                sent = {name: (dsn_of("old" if name == "0.12" else "new"), url) for name in workers}
-                measurements = {}
-                for name, worker in workers.items():
-                    try:
-                        measurements[name] = _message(worker, *sent[name], method)
-                    except BenchmarkError as error:
-                        if name == "ours":
-                            raise
-                        notes.append(f"{store}: mangum {worker.side.version} does not run here: {_last_line(error)}")
-                group = "warm, on moto's server" if store in _ON_MOTO else "warm"
-                warm.append(Row(group, store, interleave(measurements, method.rounds)))
-                fresh: dict[str, Callable[[], float]] = {
-                    name: partial(
-                        first_message_s, workers[name].side, *sent[name], *(["old"] if name == "0.12" else [])
-                    )
-                    for name in measurements
-                }
-                cold.append(Row("fresh process to its first answer", store, interleave(fresh, method.processes // 2)))
-    return Outcome("websocket", ("ours", "0.12"), rows=warm + cold, note="\n".join(notes))
+    with connections_endpoint() as url, STORES["SQLite"]() as stand_in:
+        for name, serving in STORES.items():
+            with ExitStack() as stack:
+                try:
+                    dsn_of = stack.enter_context(serving())
+                except BenchmarkError as error:
+                    notes.append(f"{name} is not measured: {error}")
+                    continue
+                workers = stack.enter_context(start_all(taking_part))
+                rows += _Store(name, dsn_of, stand_in, url, workers, method, notes).rows()
+    rows.sort(key=lambda row: row.group == _COLD)
+    return Outcome("websocket", ("ours", _PEER), rows=rows, note="\n".join(notes))
+
+
+class _Store:
+    """One store, with a worker for each side."""
+
+    def __init__(
+        self,
+        name: str,
+        dsn_of: Names,
+        stand_in: Names,
+        url: str,
+        workers: dict[str, WorkerProcess],
+        method: Method,
+        notes: list[str],
+    ) -> None:
+        self._name = name
+        self._dsn_of = dsn_of
+        self._stand_in = stand_in
+        self._url = url
+        self._workers = workers
+        self._method = method
+        self._notes = notes
+
+    def rows(self) -> list[Row]:
+        """A warm and a cold message. Where the peer does not run with this store, a warm one is held against the peer's
+        through SQLite, and the note says why."""
+        warm = {"ours": self._warm("ours", self._dsn_of)}
+        cold: dict[str, Callable[[], float]] = {"ours": self._cold("ours")}
+        name, remarks = self._name, {}
+        is_on_moto = name in _ON_MOTO
+        if _PEER in self._workers:
+            try:
+                warm[_PEER] = self._warm(_PEER, self._dsn_of)
+                cold[_PEER] = self._cold(_PEER)
+            except BenchmarkError as error:
+                self._notes.append(f"mangum {_PEER} does not run with {self._name} here: {_last_line(error)}")
+                remarks = {_PEER: "does not run"}
+                if not is_on_moto and self._name != "SQLite":
+                    warm[_PEER] = self._warm(_PEER, lambda side: self._stand_in(f"{side} for {self._name}"))
+                    name = f"{name} ({_PEER}: SQLite)"
+        return [
+            Row(
+                "warm, on moto's server" if is_on_moto else "warm",
+                name,
+                interleave(warm, self._method.rounds),
+                {} if _PEER in warm else remarks,
+            ),
+            Row(_COLD, self._name, interleave(cold, max(1, self._method.processes // 5)), remarks),
+        ]
+
+    def _warm(self, side: str, dsn_of: Names) -> Callable[[], float]:
+        worker = self._workers[side]
+        worker.request(
+            "prepare", operation="websocket_message", dsn=dsn_of(_word(side)), url=self._url, old=side == _PEER
+        )
+        return partial(measure_batch, worker, worker.request("calibrate", batch_s=self._method.batch_s)["iterations"])
+
+    def _cold(self, side: str) -> Callable[[], float]:
+        arguments = ["old"] if side == _PEER else []
+        return partial(first_message_s, self._workers[side].side, self._dsn_of(_word(side)), self._url, *arguments)
 
 
 def run_broadcast(sides: list[Side], method: Method) -> Outcome:
     """A broadcast, by the time for each connection, beside one blocking call after the other; and its memory."""
     rows: list[Row] = []
-    peaks: list[str] = []
+    side = websocket_sides(with_peer=False)[0]
     with connections_endpoint() as url, STORES["SQLite"]() as dsn_of, ExitStack() as stack:
-        boto3 = stack.enter_context(start(boto3_side())) if _has_peers(sides) else None
+        blocking = None
+        if _has_peers(sides):
+            worker = stack.enter_context(start(boto3_side()))
+            worker.request("prepare", operation="blocking_posts", url=url)
+            iterations = worker.request("calibrate", batch_s=method.batch_s * 4)["iterations"]
+            blocking = partial(measure_batch, worker, iterations)
         for members in _MEMBERS:
-            with _broadcasting(websocket_sides(with_peer=False)[0], dsn_of(str(members)), url, members) as ours:
+            group = {"dsn": dsn_of(str(members)), "url": url, "members": members}
+            with start(side) as filling:
+                filling.request("fill", **group)
+            with start(side) as ours:
+                ours.request("prepare", operation="broadcast", **group)
+                before = ours.request("footprint")["resident_bytes"]
                 measurements: dict[str, Callable[[], float]] = {"ours": partial(measure_batch, ours, members)}
-                if boto3 is not None:
-                    boto3.request("prepare", operation="blocking_posts", url=url)
-                    measurements["boto3"] = partial(measure_batch, boto3, min(members, 500))
-                rows.append(
-                    Row("for each connection", f"{members:,} connections", interleave(measurements, method.rounds))
-                )
-                peak = ours.request("peak")["resident_bytes"] / 1024 / 1024
-                peaks.append(f"{members:,} connections {peak:.1f} MiB")
-    return Outcome("broadcast", ("ours", "boto3"), rows=rows, note=f"Peak memory: {', '.join(peaks)}.")
-
-
-@contextmanager
-def _broadcasting(side: Side, dsn: str, url: str, members: int) -> Iterator[WorkerProcess]:
-    with start(side) as worker:
-        worker.request("prepare", operation="broadcast", dsn=dsn, url=url, members=members)
-        yield worker
-
-
-def _message(worker: WorkerProcess, dsn: str, url: str, method: Method) -> Callable[[], float]:
-    old = {"old": True} if worker.side.name == "0.12" else {}
-    worker.request("prepare", operation="websocket_message", dsn=dsn, url=url, **old)
-    return partial(measure_batch, worker, worker.request("calibrate", batch_s=method.batch_s)["iterations"])
+                if blocking is not None:
+                    measurements["boto3"] = blocking
+                summaries = interleave(measurements, method.rounds)
+                growth = ours.request("peak")["resident_bytes"] - before
+            rows.append(Row("", f"{members:,} connections", summaries, peak_growth_bytes=growth))
+    note = "By connection; the group is in SQLite. Peak memory is that of this project's process, beyond what it had before."
+    return Outcome("broadcast", ("ours", "boto3"), rows=rows, note=note, rate="per s")
 
 
 def _has_peers(sides: list[Side]) -> bool:
     return any(side.version is not None for side in sides)
+
+
+def _word(side: str) -> str:
+    """A side as the names of tables and buckets can have it."""
+    return "old" if side == _PEER else "new"
 
 
 def _last_line(error: BenchmarkError) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.memory import footprint
 from benchmarks.operations import OPERATIONS, Operation
-from benchmarks.websocket import blocking_posts, broadcast, peak_resident_bytes, websocket_message
+from benchmarks.websocket import blocking_posts, broadcast, fill_group, peak_resident_bytes, websocket_message
 
 __all__ = ["main"]
 
@@ -42,6 +42,7 @@ class Worker:
             "measure": self.measure,
             "footprint": self.footprint,
             "peak": self.peak,
+            "fill": self.fill,
         }
         return methods[arguments.pop("command")](**arguments)
 
@@ -87,6 +88,11 @@ class Worker:
     def peak(self) -> dict[str, Any]:
         """The most memory that the process has held, in bytes."""
         return {"resident_bytes": peak_resident_bytes()}
+
+    def fill(self, **arguments: Any) -> dict[str, Any]:
+        """Put the members of a group into a store."""
+        fill_group(**arguments)
+        return {}
 
     def _run(self, iterations: int) -> float:
         if self._operation is None:
