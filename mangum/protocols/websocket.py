@@ -17,7 +17,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 from mangum.exceptions import UnexpectedMessage
 from mangum.protocols.cancellation import is_cancelled_from_outside
-from mangum.protocols.quiescence import others_are_blocked, wait_others_blocked
+from mangum.protocols.quiescence import is_at_rest, rest, wait_others_blocked
 from mangum.types import ASGI, Message, Scope
 
 __all__ = ["Effects", "Outlet", "WebSocketCycle"]
@@ -88,6 +88,7 @@ class WebSocketCycle:
         self._effects = effects
         self._receivers: set[asyncio.Task[Any]] = set()  # wait for a message that this event does not have
         self._task: asyncio.Task[Any] | None = None  # from `run` on
+        self._strangers: set[asyncio.Task[Any]] = set()  # tasks that were there before
 
     @property
     def is_refused(self) -> bool:
@@ -98,6 +99,7 @@ class WebSocketCycle:
     async def run(self) -> None:
         """The body of the application's task. How it ended is kept for who waits in `settle`."""
         self._task = asyncio.current_task()
+        self._strangers = asyncio.all_tasks() - {self._task}
         try:
             await self._app(self.scope, self._receive, self._send)
         except asyncio.CancelledError as error:
@@ -115,12 +117,16 @@ class WebSocketCycle:
         """Wait until the application has ended, or waits for a message and nothing of its can still run."""
         while not self.ended:
             if self._receivers and not self._effects.under_way:
-                await wait_others_blocked()
+                await self._rest()
                 if self._receivers and not self._effects.under_way:
                     return
             else:
                 self._effects.changed.clear()
                 await self._effects.changed.wait()
+
+    async def _rest(self) -> None:
+        """Wait until nothing of the application can run, or waits for anything but a message."""
+        await rest(self._strangers | self._receivers, self._effects.changed, lambda: self.ended)
 
     async def end(self) -> None:
         """Cancel the application, if it has not ended, and wait for its clean-up."""
@@ -164,8 +170,8 @@ class WebSocketCycle:
         if self._farewell is not None:
             farewell, self._farewell = self._farewell, None
             return farewell
-        if self._message is not None and not others_are_blocked():
-            await wait_others_blocked()  # what its other tasks do at the start, they have done at CONNECT
+        if self._message is not None and not is_at_rest(self._strangers | self._receivers):
+            await self._rest()  # what its other tasks do at the start, they have done at CONNECT
         message = self._message
         if message is None:
             await self._wait_for_ever()
