@@ -125,9 +125,7 @@ def run_broadcast(sides: list[Side], method: Method) -> Outcome:
                 summaries = interleave(measurements, method.rounds)
                 growth = ours.request("peak")["resident_bytes"] - before
             rows.append(Row("", f"{members:,} connections", summaries, peak_growth_bytes=growth))
-    note = (
-        "By connection; the group is in SQLite. The peak is what this project's process took beyond what it had before."
-    )
+    note = "By connection; the group is in SQLite. Peak memory is this project's, beyond what its process had before."
     return Outcome("broadcast", ("ours", "boto3"), rows=rows, note=note, rate="per s")
 
 

@@ -311,8 +311,6 @@ def _unsupported(source: Source, event: object) -> str:
     message = f"The adapter was unable to infer a handler for the event, which looks like {source.value}."
     if source is Source.AUTHORIZER:
         return f"{message} It asks for a decision over a request and is none itself: give the authorizer a function."
-    if not source.is_posted:
-        return f"{message} It is not served."
     if source is Source.UNKNOWN and isinstance(event, dict):
         message += f" Its fields are: {', '.join(sorted(map(str, event)))[:200] or 'none'}."
     elif source is Source.UNKNOWN:

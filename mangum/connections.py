@@ -219,14 +219,14 @@ class Connections:
             ValueError: no id is given, and this is no event of a WebSocket connection.
         """
         async with self._effect() as counts:
-            own = self._own_or_other("join", connection_id)
+            whose = self._whose("join", connection_id)
             if not counts:
                 return
-            if own is not None:
-                await own.join(group)
-            elif connection_id is not None:
-                record = await self._record(connection_id)
-                await self._gateway.store.join(group, record.target.as_member(connection_id))
+            if isinstance(whose, str):
+                record = await self._record(whose)
+                await self._gateway.store.join(group, record.target.as_member(whose))
+            else:
+                await whose.join(group)
 
     async def leave(self, group: str, connection_id: str | None = None) -> None:
         """End a membership; one that is not there is no error.
@@ -235,13 +235,13 @@ class Connections:
             ValueError: no id is given, and this is no event of a WebSocket connection.
         """
         async with self._effect() as counts:
-            own = self._own_or_other("leave", connection_id)
+            whose = self._whose("leave", connection_id)
             if not counts:
                 return
-            if own is not None:
-                await own.leave(group)
-            elif connection_id is not None:
-                await self._gateway.store.leave(group, connection_id)
+            if isinstance(whose, str):
+                await self._gateway.store.leave(group, whose)
+            else:
+                await whose.leave(group)
 
     async def broadcast(
         self, group: str, data: str | bytes, *, exclude: Collection[str] = frozenset()
@@ -306,14 +306,17 @@ class Connections:
     def _effect(self) -> AbstractAsyncContextManager[bool]:
         return nullcontext(True) if self._own is None else self._own.effects
 
-    def _own_or_other(self, verb: str, connection_id: str | None) -> Own | None:
+    def _whose(self, verb: str, connection_id: str | None) -> Own | str:
+        """The connection whose event this is, or the id of another."""
         own = self._own
-        if connection_id is None and own is None:
+        if own is not None and connection_id in (None, own.connection_id):
+            return own
+        if connection_id is None:
             raise ValueError(
                 f'{verb}("group") is for a WebSocket connection, and this is no event of one: '
                 f'{verb}("group", connection_id) says which.'
             )
-        return own if own is not None and connection_id in (None, own.connection_id) else None
+        return connection_id
 
     async def _record(self, connection_id: str) -> ConnectionRecord:
         record = await self._gateway.load(connection_id)

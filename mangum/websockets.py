@@ -80,10 +80,14 @@ class OwnConnection:
             self._joins = [name for name in self._joins if name != group]
 
     async def keep_pending(self) -> None:
-        """Keep the messages that wait until the connection is open."""
+        """Keep the messages that wait until the connection is open. If that fails, `failure` says why: the application
+        has to be ended first."""
         if self.pending:
-            await self._gateway.store.hold(self.connection_id, self.pending, self.record.target.expires_at)
-            await self._gateway.store.save(replace(self.record, has_pending=True).as_entry())
+            try:
+                await self._gateway.store.hold(self.connection_id, self.pending, self.record.target.expires_at)
+                await self._gateway.store.save(replace(self.record, has_pending=True).as_entry())
+            except BackendError as error:
+                self.failure = error
 
     async def forget(self) -> None:
         """Delete all that is stored of the connection."""
@@ -141,7 +145,8 @@ class WebSocketInvocation:
         status = 500
         try:
             await self._settle(cycle, group, deadline)
-            status = _handshake_status(cycle)
+            if own.failure is None:
+                status = _handshake_status(cycle)
             if status == 200:
                 await own.keep_pending()
             await self._end(cycle, deadline)

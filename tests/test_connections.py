@@ -31,6 +31,7 @@ class Room:
         self.act: Act | None = None
         self.result: Any = None
         self.greet: Act | None = None
+        self.farewells = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connections = scope["aws.connections"]
@@ -45,6 +46,7 @@ class Room:
             await self.greet(connections, scope)
         while (await receive())["type"] == "websocket.receive":
             await self._do(connections, scope)
+        self.farewells += 1
 
     async def _do(self, connections: Connections, scope: Scope) -> None:
         if self.act is not None:
@@ -352,6 +354,48 @@ def test_what_has_no_effect_in_a_replay(ann: Client, bob: Client, app: Room, han
     assert ann.send("x") == 200
     assert ann.disconnect() == 200
     assert (bob.received, bob.is_closed, members(handler)) == ([], False, 1)
+
+
+def test_clean_up_runs_once_for_one_that_a_broadcast_found_gone(
+    app: Room, ann: Client, bob: Client, handler: Mangum, endpoint: ConnectionsEndpoint
+) -> None:
+    age(handler, "bob")
+    endpoint.script(410, to="bob", always=True)
+    assert do(ann, lambda connections, _: connections.broadcast("room", "x")) == BroadcastResult(sent=1, gone=1)
+    assert do(ann, lambda connections, _: connections.broadcast("room", "x")) == BroadcastResult(sent=1)
+    assert [bob.disconnect(), bob.disconnect()] == [200, 200]
+    assert app.farewells == 1
+
+
+def test_each_connection_is_reached_where_it_came_from() -> None:
+    """Without `api_gateway_endpoint_url` the record tells, to an event of a queue too."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        connections = scope["aws.connections"]
+        if scope["type"] == "http":
+            result = await connections.broadcast("room", "from a queue")
+            await connections.send("ann", str(result.sent))
+            await respond(send, 204)
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        await connections.join("room")
+        await receive()
+
+    queue_event = {"Records": [{"eventSource": "aws:sqs", "body": "x"}]}
+    with (
+        ConnectionsEndpoint(stage="/blue") as blue,
+        ConnectionsEndpoint(stage="/green") as green,
+        Mangum(app, lifespan="off", dsn="sqlite://:memory:", event_path="/events") as handler,
+    ):
+        for name, api in (("ann", blue), ("bob", green)):
+            event = connect_event(name)
+            address, _, stage = api.url.removeprefix("http://").partition("/")
+            event["requestContext"] |= {"domainName": address, "stage": stage}
+            assert handler(event, Context()) == {"statusCode": 200}
+        handler(queue_event, Context())
+        assert blue.posts == {"ann": [b"from a queue", b"2"]}
+        assert green.posts == {"bob": [b"from a queue"]}
 
 
 def test_an_endpoint_that_the_event_does_not_tell(app: Room, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,7 @@ from anyio.abc import SocketStream
 
 from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
 from mangum.management.api import ManagementAPI
-from mangum.management.http1 import Pool
+from mangum.management.http1 import Pool, _Connection
 from tests.servers import HOST, free_port
 from tests.servers.connections import (
     CUT,
@@ -26,6 +27,7 @@ from tests.servers.connections import (
     Answer,
     ConnectionsEndpoint,
     Raw,
+    endpoint_process,
 )
 from tests.servers.tcp import serving
 
@@ -291,6 +293,7 @@ async def test_a_server_that_is_not_there_is_an_error_in_time(api: ManagementAPI
         (Answer(301, headers={"location": "/elsewhere"}), ["does not answer as API Gateway does: it answered 301"]),
         (Answer(426, b"\xff" + b"x" * 1000), ["426 (\ufffd" + "x" * 299 + "...)"]),
         (Answer(418, b"[]"), ["it answered 418 ([])"]),
+        (Answer(418, b"[" * 60_000), ["it answered 418 ([[["]),
         (Answer(418, b'{"Message": 1}'), ["it answered 418 (1)"]),
     ],
 )
@@ -587,6 +590,29 @@ async def test_closing_ends_calls_under_way(api: ManagementAPI, endpoint: Connec
         await endpoint.reached(lambda endpoint: endpoint.count == 1)
         await api.close()
     await endpoint.reached(lambda endpoint: endpoint.open_connections == 0)
+
+
+async def test_nothing_is_sent_on_a_connection_that_is_lost(endpoint: ConnectionsEndpoint) -> None:
+    host, _, port = endpoint.url.split("/")[2].partition(":")
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(lambda: _Connection(loop), host, int(port))
+    connection.abort()
+    await connection.lost
+    with pytest.raises(ConnectionResetError):
+        await connection.exchange(b"DELETE /test/%40connections/a HTTP/1.1\r\n\r\n", within(5))
+
+
+def test_an_endpoint_can_have_a_process_of_its_own() -> None:
+    async def use() -> None:
+        api = ManagementAPI(None)
+        for _ in range(3):
+            await api.post(url, ID, b"hello", opened_at=LONG_AGO, due=None)
+        await api.close()
+
+    with endpoint_process() as url:
+        asyncio.run(use())
+        with urllib.request.urlopen("/".join(url.split("/")[:3]) + "/count", timeout=5) as response:
+            assert response.read() == b"3"
 
 
 async def test_a_connection_that_opens_too_late_is_closed(endpoint: ConnectionsEndpoint) -> None:

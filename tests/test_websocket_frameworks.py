@@ -209,6 +209,55 @@ def asyncio_wait() -> ASGI:
     return app
 
 
+def asyncio_wait_for_all() -> ASGI:
+    """A reader and a writer that end each by itself."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            return
+        queue: asyncio.Queue[str] = asyncio.Queue()
+
+        async def read() -> None:
+            while (message := await receive())["type"] == "websocket.receive":
+                await queue.put(message["text"])
+            await queue.put("")
+
+        async def write() -> None:
+            while text := await queue.get():
+                await send({"type": "websocket.send", "text": f"Message text was: {text}"})
+
+        await receive()
+        await send({"type": "websocket.accept"})
+        tasks = [asyncio.create_task(read()), asyncio.create_task(write())]
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    return app
+
+
+def a_reader_that_is_left_behind() -> ASGI:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            return
+        ended = asyncio.Event()
+
+        async def read() -> None:
+            while (message := await receive())["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": f"Message text was: {message['text']}"})
+            ended.set()
+
+        await receive()
+        await send({"type": "websocket.accept"})
+        scope["reader"] = asyncio.create_task(read())
+        await ended.wait()
+
+    return app
+
+
 @pytest.mark.parametrize(
     "build",
     [
@@ -221,6 +270,8 @@ def asyncio_wait() -> ASGI:
         litestar_loop,
         anyio_tasks,
         asyncio_wait,
+        asyncio_wait_for_all,
+        a_reader_that_is_left_behind,
     ],
 )
 @pytest.mark.parametrize("lifespan", ["auto", "off"])

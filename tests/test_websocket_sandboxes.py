@@ -7,7 +7,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -243,14 +243,19 @@ def test_the_store_goes_down_while_the_application_runs(server: Server, room: Ro
         server.stop()
         await connections.broadcast(room.name, "x")
 
-    for act in (join, broadcast):
+    async def both(connections: Any) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(join(connections))
+            group.create_task(broadcast(connections))
+
+    for act in (join, broadcast, both):
         room.act = act
         try:
             fails(lambda: client.send("act"), server.password)
         finally:
             server.start()
         assert client.send("again") == 200
-    assert client.received == ["first", "again", "again"]
+    assert client.received == ["first", "again", "again", "again"]
     room.act = None
     assert client.disconnect() == 200
     assert room.farewells == 1
@@ -284,6 +289,41 @@ def test_the_store_goes_down_at_connect(
     assert another.send("x") == 410
     assert another.connect() == 200
     assert another.send("x") == 200
+
+
+def test_an_application_that_swallows_the_stores_error(server: Server, endpoint: ConnectionsEndpoint) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        with suppress(BackendError):
+            await send({"type": "websocket.accept"})
+        await receive()
+
+    with serving(app, endpoint, server.dsn(), lifespan="off") as handler:
+        handler.start()
+        client = Client(handler, endpoint, uuid4().hex)
+        server.stop()
+        try:
+            fails(client.connect, server.password)
+        finally:
+            server.start()
+        assert client.connect() == 200
+
+
+def test_a_greeting_that_the_store_does_not_keep(server: Server, endpoint: ConnectionsEndpoint) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "welcome"})
+        server.stop()
+        await receive()
+
+    with serving(app, endpoint, server.dsn(), lifespan="off") as handler:
+        handler.start()
+        client = Client(handler, endpoint, uuid4().hex)
+        try:
+            fails(client.connect, server.password)
+        finally:
+            server.start()
 
 
 def test_a_store_that_failed_at_disconnect_forgets_the_connection_nevertheless(

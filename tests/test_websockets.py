@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from mangum import Mangum
-from mangum.exceptions import ConfigurationError, UnexpectedMessage
+from mangum.exceptions import BackendError, ConfigurationError, UnexpectedMessage
 from mangum.types import Receive, Scope, Send
 from tests.apps import Context, WithLifespan
-from tests.servers.connections import ConnectionsEndpoint
+from tests.memory_backend import Memory
+from tests.servers.connections import SILENCE, ConnectionsEndpoint
 from tests.websocket_client import Client, connect_event, disconnect_event, message_event, serving
 
 
@@ -243,21 +245,19 @@ def test_a_greeting_of_a_client_that_has_gone(visit: Callable[..., Client], endp
     client = visit(app)
     client.connect()
     endpoint.script(410, to=client.id, always=True)
-    client.handler.run(expire_opening, client)
+    client.handler.run(grow_older, client)
     assert client.send("x") == 200
     assert client.received == []
     assert client.disconnect() == 200
 
 
-async def expire_opening(client: Client) -> None:
-    """Make the connection older than the time in which a 410 may pass."""
+async def grow_older(client: Client, seconds: float = 60) -> None:
+    """Make the connection older: by default than the time in which a 410 may pass."""
     gateway = client.handler._gateway
     assert gateway is not None
     record = await gateway.load(client.id)
     assert record is not None
-    from dataclasses import replace
-
-    old = replace(record, target=replace(record.target, connected_at=record.target.connected_at - 60))
+    old = replace(record, target=replace(record.target, connected_at=record.target.connected_at - seconds))
     await gateway.store.save(old.as_entry())
 
 
@@ -332,6 +332,45 @@ def test_the_application_raises(visit: Callable[..., Client], caplog: pytest.Log
     assert client.send("x") == 410
 
 
+def test_a_cancellation_that_nobody_asked_for(visit: Callable[..., Client], caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(*_: Any) -> None:
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+    client = visit(Script(fail))
+    client.connect()
+    assert client.send("x") == 500
+    assert "CancelledError" in caplog.text
+    assert client.is_closed
+
+
+@pytest.mark.parametrize(
+    ("errors", "is_stores"),
+    [
+        ([BackendError("down")], True),
+        ([BackendError("down"), ExceptionGroup("more", [BackendError("down too")])], True),
+        ([BackendError("down"), LookupError("no such thing")], False),
+    ],
+)
+def test_a_task_group_raises(
+    errors: list[Exception], is_stores: bool, visit: Callable[..., Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise ExceptionGroup("of a task group", errors)
+
+    client = visit(Script(fail))
+    client.connect()
+    if is_stores:
+        with pytest.raises(BackendError, match="down"):
+            client.send("x")
+        assert not client.is_closed
+    else:
+        assert client.send("x") == 500
+        assert "no such thing" in caplog.text
+        assert client.is_closed
+
+
 def test_it_refuses_in_the_replay(visit: Callable[..., Client]) -> None:
     is_open = True
 
@@ -359,13 +398,22 @@ def test_an_unknown_connection(
     assert "could not be closed" in caplog.text
 
 
+def test_a_connection_that_has_expired(visit: Callable[..., Client], caplog: pytest.LogCaptureFixture) -> None:
+    client = visit(echo)
+    client.connect()
+    client.handler.run(grow_older, client, 131 * 60)
+    assert client.send("x") == 410
+    assert client.is_closed
+    assert "is not in the store" in caplog.text
+
+
 def test_a_client_that_has_gone_is_no_error_of_the_application(
     visit: Callable[..., Client], endpoint: ConnectionsEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = Script(say("answer"))
     client = visit(app)
     client.connect()
-    client.handler.run(expire_opening, client)
+    client.handler.run(grow_older, client)
     endpoint.script(410, to=client.id, always=True)
     assert client.send("x") == 200
     assert "ERROR" not in caplog.text
@@ -384,7 +432,7 @@ def test_an_application_that_goes_on_after_its_client_has_gone(
     app = Script(reply)
     client = visit(app)
     client.connect()
-    client.handler.run(expire_opening, client)
+    client.handler.run(grow_older, client)
     endpoint.script(410, to=client.id, always=True)
     assert client.send("x") == 200
     assert client.disconnect(1006) == 200
@@ -676,6 +724,28 @@ def test_the_deadline_at_connect(visit: Callable[..., Client]) -> None:
     assert client.send("x") == 410
 
 
+@pytest.mark.usefixtures("_large_reserve")
+def test_the_deadline_bounds_the_clean_up(visit: Callable[..., Client]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        try:
+            while True:
+                await receive()
+                await send({"type": "websocket.send", "text": "answer"})
+        finally:
+            if client.context.get_remaining_time_in_millis() == 1000:
+                await asyncio.sleep(60)
+
+    client = visit(app)
+    assert client.connect() == 200
+    client.context = Context(1000)
+    assert client.send("x") == 504
+    client.context = Context()
+    assert client.send("x") == 200  # the connection goes on
+    assert client.received == ["answer", "answer"]
+
+
 def test_without_a_context(visit: Callable[..., Client]) -> None:
     client = visit(echo)
     assert client.handler(connect_event(client.id), None) == {"statusCode": 200}
@@ -691,6 +761,77 @@ def test_each_event_is_a_line_in_the_log(visit: Callable[..., Client], caplog: p
     client.disconnect()
     lines = [record.getMessage() for record in caplog.records if record.name == "mangum.websocket"]
     assert lines == ["WebSocket CONNECT 200", "WebSocket MESSAGE 200", "WebSocket DISCONNECT 200"]
+
+
+def test_all_is_opened_once_and_kept_warm(memory_dsn: str, endpoint: ConnectionsEndpoint) -> None:
+    with serving(echo, endpoint, memory_dsn, lifespan="off") as handler:
+        assert handler._gateway is not None
+        calls = cast(Memory, handler._gateway.store._backend).calls
+        assert calls == []
+        handler.start()
+        assert calls == ["open"]
+        client = Client(handler, endpoint)
+        client.connect()
+        for _ in range(5):
+            client.send("x")
+        client.disconnect()
+        assert calls == ["open"]
+        assert endpoint.accepted == 1
+        endpoint.wait_until(lambda endpoint: endpoint.open_connections == 1)
+    assert calls == ["open", "close"]
+    endpoint.wait_until(lambda endpoint: endpoint.open_connections == 0)
+
+
+@pytest.mark.anyio
+async def test_a_connection_is_forgotten_before_it_is_closed(endpoint: ConnectionsEndpoint) -> None:
+    """DISCONNECT may come while API Gateway is still closing it: the application is not run for it."""
+    runs = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        runs.append(scope["aws.event"]["requestContext"]["eventType"])
+        await receive()
+        await send(ACCEPT)
+        await receive()
+        await send(CLOSE)
+
+    async with Mangum(app, dsn="sqlite://:memory:", lifespan="off", api_gateway_endpoint_url=endpoint.url) as handler:
+        assert await handler.invoke(connect_event("a"), None) == {"statusCode": 200}
+        endpoint.script(SILENCE, to="a")
+        message = asyncio.create_task(handler.invoke(message_event("a", "x"), None))
+        await endpoint.reached(lambda endpoint: endpoint.count == 1)
+        assert await handler.invoke(disconnect_event("a"), None) == {"statusCode": 200}
+        assert not message.done()
+        endpoint.cut()
+        assert await message == {"statusCode": 200}
+    assert runs == ["CONNECT", "MESSAGE"]
+
+
+@pytest.mark.anyio
+async def test_an_invocation_is_cancelled(endpoint: ConnectionsEndpoint) -> None:
+    is_reached = asyncio.Event()
+    log = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        while (await receive())["text"] == "slow":
+            try:
+                is_reached.set()
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0)
+                log.append("cleaned up")
+        await receive()
+
+    async with Mangum(app, dsn="sqlite://:memory:", lifespan="off", api_gateway_endpoint_url=endpoint.url) as handler:
+        await handler.invoke(connect_event("a"), None)
+        message = asyncio.create_task(handler.invoke(message_event("a", "slow"), None))
+        await is_reached.wait()
+        message.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await message
+        assert log == ["cleaned up"]
+        assert await handler.invoke(message_event("a", "quick"), None) == {"statusCode": 200}
 
 
 @pytest.mark.anyio

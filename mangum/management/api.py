@@ -120,7 +120,7 @@ class ManagementAPI:
                 raise ConnectionsError(
                     f"API Gateway did not take a {method} for the connection {connection_id!r} in time: {reason}."
                 ) from reason.cause
-            logger.debug("%s %s: %s, again in %.2f s.", method, connection_id, answer, pause)
+            logger.debug("%s %r: %s, again in %.2f s.", method, connection_id, answer, pause)
             await asyncio.sleep(pause)
             longest_pause = min(longest_pause * 2, _LONGEST_PAUSE_S)
 

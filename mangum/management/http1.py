@@ -206,6 +206,8 @@ class _Connection(asyncio.BufferedProtocol):
             TimeoutError: nothing came in time, or not all.
         """
         self._reader = ResponseReader()
+        if not self.is_open:  # what is written then is dropped without a word
+            raise ConnectionResetError("the connection was closed")
         self._response = self._loop.create_future()
         self._watch(due)
         self._transport.write(request)
@@ -354,10 +356,7 @@ class Pool:
     async def _connect(self, due: float) -> _Connection:
         async with asyncio.timeout_at(due):
             _, connection = await self._loop.create_connection(
-                lambda: _Connection(self._loop),
-                self._host,
-                self._port,
-                ssl=self._tls,
+                lambda: _Connection(self._loop), self._host, self._port, ssl=self._tls
             )
         self._connections.add(connection)
         connection.lost.add_done_callback(lambda _: self._connections.discard(connection))

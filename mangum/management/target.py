@@ -117,7 +117,7 @@ def _message(body: bytes, credentials: Credentials | None) -> str:
     try:
         said = json.loads(text)
         text = str(said.get("message") or said.get("Message") or "")
-    except (ValueError, AttributeError):  # no JSON, or no object: something between says it
+    except (ValueError, AttributeError, RecursionError):  # no JSON, or no object: something between says it
         pass
     for secret in credentials.secrets if credentials is not None else ():
         text = text.replace(secret, "***")

@@ -17,7 +17,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 from mangum.exceptions import UnexpectedMessage
 from mangum.protocols.cancellation import is_cancelled_from_outside
-from mangum.protocols.quiescence import others_are_blocked, wait_others_blocked
+from mangum.protocols.quiescence import is_at_rest, rest, wait_others_blocked
 from mangum.types import ASGI, Message, Scope
 
 __all__ = ["Effects", "Outlet", "WebSocketCycle"]
@@ -87,7 +87,8 @@ class WebSocketCycle:
         self._accepting = asyncio.Event()
         self._effects = effects
         self._receivers: set[asyncio.Task[Any]] = set()  # wait for a message that this event does not have
-        self._task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[Any] | None = None  # from `run` on
+        self._strangers: set[asyncio.Task[Any]] = set()  # tasks that were there before
 
     @property
     def is_refused(self) -> bool:
@@ -98,6 +99,7 @@ class WebSocketCycle:
     async def run(self) -> None:
         """The body of the application's task. How it ended is kept for who waits in `settle`."""
         self._task = asyncio.current_task()
+        self._strangers = asyncio.all_tasks() - {self._task}
         try:
             await self._app(self.scope, self._receive, self._send)
         except asyncio.CancelledError as error:
@@ -115,12 +117,16 @@ class WebSocketCycle:
         """Wait until the application has ended, or waits for a message and nothing of its can still run."""
         while not self.ended:
             if self._receivers and not self._effects.under_way:
-                await wait_others_blocked()
+                await self._rest()
                 if self._receivers and not self._effects.under_way:
                     return
             else:
                 self._effects.changed.clear()
                 await self._effects.changed.wait()
+
+    async def _rest(self) -> None:
+        """Wait until nothing of the application can run, or waits for anything but a message."""
+        await rest(self._strangers | self._receivers, self._effects.changed, lambda: self.ended)
 
     async def end(self) -> None:
         """Cancel the application, if it has not ended, and wait for its clean-up."""
@@ -135,12 +141,13 @@ class WebSocketCycle:
             task.cancel()
 
     async def _end_task(self) -> None:
-        wait = _wait_of(self._task)
+        task = cast("asyncio.Task[Any]", self._task)
+        wait = _wait_of(task)
         self.cancel()
         if wait is not None:
             await wait_others_blocked()
-            if wait is _wait_of(self._task) and self._task is not None:  # for others, that do not end by themselves
-                self._task.cancel()
+            if wait is _wait_of(task):  # for others too, that do not end by themselves
+                task.cancel()
 
     def cancel(self) -> None:
         """Cancel the application's task once, so that its clean-up can await.
@@ -149,10 +156,10 @@ class WebSocketCycle:
         both behind. Then the reader is cancelled, after which the application ends the writer, as it does after a
         disconnect: Quart works like this.
         """
-        if self._task is not None:
-            readers = self._receivers - {self._task} if _wait_of(self._task) is not None else None
-            for task in readers or [self._task]:
-                task.cancel()
+        task = cast("asyncio.Task[Any]", self._task)
+        readers = self._receivers - {task} if _wait_of(task) is not None else None
+        for each in readers or [task]:
+            each.cancel()
 
     async def _receive(self) -> Message:
         if not self._is_told:
@@ -163,8 +170,8 @@ class WebSocketCycle:
         if self._farewell is not None:
             farewell, self._farewell = self._farewell, None
             return farewell
-        if self._message is not None and not others_are_blocked():
-            await wait_others_blocked()  # what its other tasks do at the start, they have done at CONNECT
+        if self._message is not None and not is_at_rest(self._strangers | self._receivers):
+            await self._rest()  # what its other tasks do at the start, they have done at CONNECT
         message = self._message
         if message is None:
             await self._wait_for_ever()
@@ -206,8 +213,12 @@ class WebSocketCycle:
                 if message.get("headers"):
                     logger.warning("API Gateway passes on no headers of websocket.accept to the client.")
                 self.subprotocol = message.get("subprotocol")
-                async with self._effects:
-                    await self._outlet.accept()
+                try:
+                    async with self._effects:
+                        await self._outlet.accept()
+                except BaseException:
+                    self._accepting.set()  # there will be none, for whoever waits for it
+                    raise
             self.accepted = True
             self._accepting.set()
         elif kind == "websocket.close":
@@ -243,9 +254,9 @@ class WebSocketCycle:
             raise UnexpectedMessage(f"Unexpected {kind}: the connection has been accepted.")
 
 
-def _wait_of(task: asyncio.Task[Any] | None) -> object | None:
+def _wait_of(task: asyncio.Task[Any]) -> object | None:
     """The call of `asyncio.wait` that the task is in, if it is in one."""
-    awaited: object | None = None if task is None else task.get_coro()
+    awaited: object | None = task.get_coro()
     while awaited is not None and getattr(awaited, "cr_code", None) is not asyncio.wait.__code__:
         awaited = getattr(awaited, "cr_await", None)
     return awaited
