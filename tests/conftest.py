@@ -10,22 +10,22 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.servers.connections import ConnectionsEndpoint
+from tests.servers.fixtures import aws_environment as aws_environment
+from tests.servers.fixtures import dynamodb_dsn as dynamodb_dsn
+from tests.servers.fixtures import dynamodb_server as dynamodb_server
+from tests.servers.fixtures import postgresql_dsn as postgresql_dsn
+from tests.servers.fixtures import postgresql_server as postgresql_server
+from tests.servers.fixtures import redis_cluster as redis_cluster
+from tests.servers.fixtures import redis_cluster_dsn as redis_cluster_dsn
+from tests.servers.fixtures import redis_dsn as redis_dsn
+from tests.servers.fixtures import redis_server as redis_server
+from tests.servers.fixtures import redis_tls_cluster_dsn as redis_tls_cluster_dsn
+from tests.servers.fixtures import redis_tls_dsn as redis_tls_dsn
+from tests.servers.fixtures import redis_tls_server as redis_tls_server
+from tests.servers.fixtures import s3_dsn as s3_dsn
+from tests.servers.fixtures import s3_server as s3_server
+from tests.servers.fixtures import valkey_dsn as valkey_dsn
 from tests.servers.memory import memory_dsn as memory_dsn
-from tests.servers.moto import aws_environment as aws_environment
-from tests.servers.moto import dynamodb_dsn as dynamodb_dsn
-from tests.servers.moto import dynamodb_server as dynamodb_server
-from tests.servers.moto import s3_dsn as s3_dsn
-from tests.servers.moto import s3_server as s3_server
-from tests.servers.postgresql import postgresql_dsn as postgresql_dsn
-from tests.servers.postgresql import postgresql_server as postgresql_server
-from tests.servers.redis import redis_cluster as redis_cluster
-from tests.servers.redis import redis_cluster_dsn as redis_cluster_dsn
-from tests.servers.redis import redis_dsn as redis_dsn
-from tests.servers.redis import redis_server as redis_server
-from tests.servers.redis import redis_tls_cluster_dsn as redis_tls_cluster_dsn
-from tests.servers.redis import redis_tls_dsn as redis_tls_dsn
-from tests.servers.redis import redis_tls_server as redis_tls_server
-from tests.servers.redis import valkey_dsn as valkey_dsn
 from tests.servers.sqlite import sqlite_dsn as sqlite_dsn
 from tests.sources import FRONT_DOORS, FrontDoor
 

@@ -1,9 +1,10 @@
 """Stores for the tests to talk to: real servers, on free ports of 127.0.0.1, one file each.
 
-A store NAME is added in three steps. `tests/servers/NAME.py` has a class that is a `Server` and two fixtures:
-`NAME_server` (scope "session": started once for each worker, and stopped) and `NAME_dsn` (its `dsn()`). `conftest.py`
-imports both. `STORES` of `tests/test_backends.py`, and `SERVERS` of `tests/test_backend_faults.py`, have the name.
-In the names of fixtures and modules a - is a _.
+A store NAME is added in three steps. `tests/servers/NAME.py` has a class that is a `Server`, without pytest, since the
+benchmarks start it too. `tests/servers/fixtures.py` has two fixtures, `NAME_server` (scope "session": started once for
+each worker, and stopped) and `NAME_dsn` (its `dsn()`), and `conftest.py` imports both. `STORES` of
+`tests/test_backends.py`, and `SERVERS` of `tests/test_backend_faults.py`, have the name. In the names of fixtures and
+modules a - is a _.
 """
 
 from __future__ import annotations

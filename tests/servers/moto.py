@@ -12,9 +12,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
-import pytest
 from aiobotocore.session import AioSession
 
 from tests.servers import HOST
@@ -126,41 +124,3 @@ def dsn(scheme: str, name: str, port: int, **parameters: Any) -> str:
     """The DSN of a table or bucket at a port of this machine."""
     parameters = {"region": REGION, "endpoint_url": f"http://{HOST}:{port}", **parameters}
     return f"{scheme}://{name}?{'&'.join(f'{name}={quote(value)}' for name, value in parameters.items())}"
-
-
-@pytest.fixture(scope="session")
-def aws_environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            monkeypatch.delenv(name)
-        for name, value in ENVIRONMENT.items():
-            monkeypatch.setenv(name, value)
-        yield
-
-
-@pytest.fixture(scope="session")
-def dynamodb_server(aws_environment: None) -> Iterator[DynamoDBServer]:
-    server = DynamoDBServer()
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def dynamodb_dsn(dynamodb_server: DynamoDBServer) -> str:
-    """A table of its own: moto looks through all items for every query."""
-    return dsn("dynamodb", f"Table-{uuid4().hex}", dynamodb_server.port)
-
-
-@pytest.fixture(scope="session")
-def s3_server(aws_environment: None) -> Iterator[S3Server]:
-    server = S3Server()
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def s3_dsn(s3_server: S3Server) -> str:
-    """A bucket of its own: moto looks through all keys for every list."""
-    return dsn("s3", f"bucket-{uuid4().hex}/a prefix", s3_server.port)

