@@ -18,16 +18,18 @@ class Method:
         batch_s: How long one measurement takes, in seconds.
         processes: How many fresh processes each side gets where those are measured.
         invocations: How many invocations `memory` looks at.
+        has_moto: Whether the stores on moto's server are measured too, each of which takes some seconds.
     """
 
     rounds: int
     batch_s: float
     processes: int
     invocations: int = 10_000
+    has_moto: bool = True
 
 
 FULL = Method(rounds=15, batch_s=0.05, processes=25)
-QUICK = Method(rounds=5, batch_s=0.015, processes=5)
+QUICK = Method(rounds=5, batch_s=0.015, processes=5, has_moto=False)
 
 
 @dataclass(frozen=True)

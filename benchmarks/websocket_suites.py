@@ -29,6 +29,9 @@ def run_websocket(sides: list[Side], method: Method) -> Outcome:
     notes: list[str] = []
     with connections_endpoint() as url, STORES["SQLite"]() as stand_in:
         for name, serving in STORES.items():
+            if name in _ON_MOTO and not method.has_moto:
+                notes.append(f"{name} is not measured with --quick.")
+                continue
             with ExitStack() as stack:
                 try:
                     dsn_of = stack.enter_context(serving())

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -55,6 +56,27 @@ def test_importing_mangum_loads_nothing_heavy() -> None:
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     command = [sys.executable, "-I", "-S", "-c", program]  # without what an environment loads at its start
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
+
+
+def test_answering_a_request_loads_nothing_for_websockets() -> None:
+    program = """
+        import sys
+        sys.path.insert(0, {path!r})
+        from mangum import Mangum
+
+        async def app(scope, receive, send):
+            await send({{"type": "http.response.start", "status": 200, "headers": []}})
+            await send({{"type": "http.response.body", "body": b"ok"}})
+
+        with Mangum(app, lifespan="off") as handler:
+            event = {{"requestContext": {{"elb": {{}}}}, "httpMethod": "GET", "path": "/"}}
+            assert handler(event, None)["statusCode"] == 200
+        parts = ("backends", "connections", "management", "websockets", "handlers.websocket", "protocols.websocket")
+        print([name for name in [*{heavy!r}, *(f"mangum.{{part}}" for part in parts)] if name in sys.modules])
+    """
+    command = [sys.executable, "-I", "-S", "-c", dedent(program.format(path=str(PACKAGE.parent), heavy=HEAVY))]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"
 
