@@ -192,6 +192,40 @@ def test_a_refusal(
     assert ("returned before it had accepted" in caplog.text) is (status == 500)
 
 
+def test_who_receives_after_a_response_to_the_handshake_is_told_of_the_end(visit: Callable[..., Client]) -> None:
+    received: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        reader = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        await send(DENIAL)
+        await send({**DENIAL_BODY, "more_body": True})
+        await send(DENIAL_BODY)
+        received.append(await reader)
+
+    assert visit(app).connect() == 401
+    assert received == [{"type": "websocket.disconnect", "code": 1006, "reason": ""}]
+
+
+def test_who_refuses_in_the_replay_does_not_get_the_message(visit: Callable[..., Client]) -> None:
+    received: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if received:
+            await send(CLOSE)
+            received.append((await receive())["type"])
+            await receive()
+        await send(ACCEPT)
+        received.append("")
+        await receive()
+
+    client = visit(app)
+    assert [client.connect(), client.send("x")] == [200, 403]
+    assert received == ["", "websocket.disconnect"]
+
+
 def test_an_exception_at_connect(visit: Callable[..., Client], caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

@@ -24,6 +24,8 @@ __all__ = ["Effects", "Outlet", "WebSocketCycle"]
 
 logger = logging.getLogger("mangum.websocket")
 
+_ABNORMAL = 1006  # RFC 6455, section 7.4.1: closed without a close frame, as by a response to the handshake
+
 
 class Outlet(Protocol):
     """Where the effects of the application go."""
@@ -208,6 +210,8 @@ class WebSocketCycle:
         if self.denial is not None:
             if kind != "websocket.http.response.body":
                 raise UnexpectedMessage(f"Unexpected {kind}: a response to the handshake has been started.")
+            if not message.get("more_body"):
+                self._close({"code": _ABNORMAL})
         elif kind == "websocket.accept":
             if not self._is_replayed:
                 if message.get("headers"):
@@ -233,6 +237,8 @@ class WebSocketCycle:
 
     def _close(self, message: Message) -> None:
         self.closed = True
+        if self._is_replayed:
+            self._message = None  # it refuses the connection, and does not get what came on it
         if not self._is_disconnect:
             self._farewell = {
                 "type": "websocket.disconnect",
