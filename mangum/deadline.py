@@ -77,7 +77,7 @@ def due_of(context: Any) -> float | None:
     remaining_s = _remaining_s(context)
     if remaining_s is None:
         return None
-    reserve_s = min(remaining_s * _RESERVE_SHARE, _MOST_RESERVE_S)
+    reserve_s = _reserve_s(remaining_s)
     return last_answer(asyncio.get_running_loop().time() + remaining_s - reserve_s)
 
 
@@ -96,6 +96,10 @@ def _remaining_s(context: Any) -> float | None:
     if not isinstance(remaining_ms, int | float) or remaining_ms <= 0:
         return None
     return remaining_ms / 1000
+
+
+def _reserve_s(remaining_s: float) -> float:
+    return min(remaining_s * _RESERVE_SHARE, _MOST_RESERVE_S)
 
 
 class Watchdog:
@@ -118,7 +122,7 @@ class Watchdog:
         remaining_s = _remaining_s(context)
         if remaining_s is None:
             return None
-        reserve_s = min(remaining_s * _RESERVE_SHARE, _MOST_RESERVE_S)
+        reserve_s = _reserve_s(remaining_s)
         due = self.loop.time() + remaining_s - reserve_s
         host = cast("asyncio.Task[Any]", asyncio.current_task(self.loop))
         deadline = Deadline(self, due, reserve_s * _GRACE_SHARE, host)
