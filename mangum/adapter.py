@@ -61,7 +61,7 @@ class Mangum:
         custom_handlers: Classes like `mangum.types.LambdaHandler`, asked before the built-in ones.
         event_path: Where events that are not HTTP requests are POSTed, as JSON ("/events").
         dsn: Where WebSocket connections are stored: "sqlite://", "postgresql://", "redis://", "dynamodb://", "s3://"
-            and others, see the documentation.
+            and others, see the documentation. By default the environment's `MANGUM_DSN`, if it is set.
         websocket_path: The path of WebSocket connections, which API Gateway does not tell.
         api_gateway_endpoint_url: Where messages to them are posted: the HTTPS URL of the WebSocket API. By default it
             is taken from the CONNECT event, which does not tell the mapping of a custom domain.
@@ -116,8 +116,8 @@ class Mangum:
         self._knows_no_lifespan = False
         self._gateway: Gateway | None = None
         self._websocket_class: type[WebSocketGateway] | None = None  # loaded only for those who need it
-        if dsn is not None:
-            self._gateway, self._websocket_class = _gateway(dsn, self.config)
+        if self.config.dsn is not None:
+            self._gateway, self._websocket_class = _gateway(self.config.dsn, self.config)
         self._sandbox = Sandbox(
             app, lifespan, keeps_lifespan=has_lifespan and lifespan_scope == "process", gateway=self._gateway
         )

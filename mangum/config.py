@@ -91,6 +91,7 @@ class Config(Mapping[str, Any]):
         if event_path is not None:
             _path("event_path", event_path, "/events")
         _path("websocket_path", websocket_path, "/ws")
+        dsn = dsn if dsn is not None else os.environ.get("MANGUM_DSN") or None
         if dsn is None and (api_gateway_endpoint_url is not None or websocket_path != "/"):
             raise ConfigurationError("WebSocket connections need a store: give its `dsn` too.")
         return cls(

@@ -9,7 +9,7 @@ import typer
 
 import mangum
 from mangum.exceptions import ConfigurationError
-from mangum.local.server import serve
+from mangum.local.server import ServerSettings, serve
 
 __all__ = ["cli"]
 
@@ -46,11 +46,14 @@ def dev(
     source: Annotated[SourceName, typer.Option(help="The front door of AWS to stand in for.")] = SourceName.HTTP_API,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free one.")] = 8000,
-    timeout: Annotated[float, typer.Option(help="The function's timeout, in seconds.")] = 29.0,
+    timeout: Annotated[float, typer.Option(min=0, help="The function's timeout, in seconds; 0 for none.")] = 30.0,
 ) -> None:
     """Serve an application on this machine: each request becomes an event of AWS, as Lambda would get it."""
     try:
-        serve(target, source=source.value, host=host, port=port, timeout_s=timeout, report=typer.echo)
+        serve(
+            ServerSettings(target=target, source=source.value, host=host, port=port, timeout_s=timeout),
+            typer.echo,
+        )
     except ConfigurationError as error:
         typer.echo(f"mangum dev: {error}", err=True)
         raise typer.Exit(2) from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-import uuid
 from types import SimpleNamespace
+
+from mangum.local.function import FunctionSettings
 
 __all__ = ["LocalContext"]
 
@@ -12,19 +13,22 @@ __all__ = ["LocalContext"]
 class LocalContext:
     """The attributes and methods of Lambda's own: https://docs.aws.amazon.com/lambda/latest/dg/python-context.html"""
 
-    function_name = "mangum-dev"
     function_version = "$LATEST"
-    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:mangum-dev"
-    memory_limit_in_mb = "1769"
-    log_group_name = "/aws/lambda/mangum-dev"
     log_stream_name = "local"
     client_context = None
     tenant_id = None
 
-    def __init__(self, timeout_s: float) -> None:
-        self.aws_request_id = str(uuid.uuid4())
+    def __init__(self, settings: FunctionSettings, request_id: str) -> None:
+        self.aws_request_id = request_id
+        self.function_name = settings.name
+        self.invoked_function_arn = settings.arn
+        self.memory_limit_in_mb = str(settings.memory_mb)
+        self.log_group_name = f"/aws/lambda/{settings.name}"
         self.identity = SimpleNamespace(cognito_identity_id=None, cognito_identity_pool_id=None)
-        self._deadline = time.time() + timeout_s
+        self._deadline = time.time() + settings.limit_s
 
     def get_remaining_time_in_millis(self) -> int:
         return max(0, int((self._deadline - time.time()) * 1000))
+
+    def log(self, message: str) -> None:
+        print(message, end="")  # noqa: T201 # it is what this method is for

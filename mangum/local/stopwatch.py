@@ -1,0 +1,118 @@
+"""Where the time of an invocation goes, seen from around the application."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mangum.adapter import Mangum
+from mangum.types import Receive, Scope, Send
+
+__all__ = ["Stopwatch"]
+
+
+class Stopwatch:
+    """Measures an adapter that answers one event at a time.
+
+    It puts itself around the application, the store of WebSocket connections and the posts to them. What has passed
+    before the application begins is translation, what comes after its last response message is the response.
+    """
+
+    def __init__(self, handler: Mangum) -> None:
+        self._app = handler.app
+        handler.app = self._call
+        handler._sandbox._app = self._call
+        gateway = handler._gateway
+        if gateway is not None:
+            gateway.store._backend = _Timed(gateway.store._backend, self._spend_on_backend)  # type: ignore[assignment]
+            gateway._management = _Timed(gateway._management, self._spend_on_backend)  # type: ignore[assignment]
+        self.start()
+
+    def start(self) -> None:
+        """An event comes."""
+        self._begin = time.perf_counter()
+        self._first: float | None = None  # when the application was first called
+        self._last: float | None = None  # when it was last done
+        self._lifespan = self._application = self._backend = self._backend_before = self._backend_inside = 0.0
+
+    def stop(self) -> dict[str, float]:
+        """The answer is there: milliseconds by part."""
+        end = time.perf_counter()
+        first = end if self._first is None else self._first
+        last = end if self._last is None else self._last
+        parts = {
+            "translation": first - self._begin - self._backend_before,
+            "lifespan": self._lifespan,
+            "application": self._application - self._backend_inside,
+            "backend": self._backend,
+            "response": end - last,
+        }
+        return {name: max(0.0, seconds) * 1000 for name, seconds in parts.items()}
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._call_lifespan(scope, receive, send)
+            return
+        begin = self._now()
+        inside = self._backend
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._last = time.perf_counter()
+            self._application += self._last - begin
+            self._backend_inside += self._backend - inside
+
+    async def _call_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Startup is from the first message that the application takes to its answer; shutdown likewise."""
+        begin = self._now()
+        outer_receive, outer_send = receive, send
+
+        async def timed_receive() -> Any:
+            nonlocal begin
+            message = await outer_receive()
+            begin = self._now()
+            return message
+
+        async def timed_send(message: Any) -> None:
+            self._last = time.perf_counter()
+            self._lifespan += self._last - begin
+            await outer_send(message)
+
+        await self._app(scope, timed_receive, timed_send)
+
+    def _now(self) -> float:
+        now = time.perf_counter()
+        if self._first is None:
+            self._first = now
+            self._backend_before = self._backend
+        return now
+
+    def _spend_on_backend(self, seconds: float) -> None:
+        self._backend += seconds
+
+
+class _Timed:
+    """An object whose asynchronous methods are timed."""
+
+    def __init__(self, inner: Any, spend: Callable[[float], None]) -> None:
+        self._inner = inner
+        self._spend = spend
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._inner, name)
+        if not callable(value) or isinstance(value, type):
+            return value
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            result = value(*arguments, **named)
+            return self._time(result) if hasattr(result, "__await__") else result
+
+        return call
+
+    async def _time(self, awaitable: Any) -> Any:
+        begin = time.perf_counter()
+        try:
+            return await awaitable
+        finally:
+            self._spend(time.perf_counter() - begin)
