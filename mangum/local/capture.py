@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -27,7 +26,8 @@ class Capture:
     def installed(self) -> Iterator[None]:
         """Put itself in front of stdout and stderr."""
         stdout, stderr = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = _Tee(stdout, self._write), _Tee(stderr, self._write)
+        tees: Any = _Tee(stdout, self._write), _Tee(stderr, self._write)
+        sys.stdout, sys.stderr = tees
         try:
             yield
         finally:
@@ -53,33 +53,21 @@ class Capture:
             invocation.log(line)
 
 
-class _Tee(io.TextIOBase):
+class _Tee:
     """A stream that tells a function what is written; all else is the stream's own, its descriptor too, so that a
     debugger finds its terminal."""
 
-    def __init__(self, stream: TextIO, note: Any) -> None:
+    def __init__(self, stream: TextIO, note: Callable[[str], None]) -> None:
         self._stream = stream
         self._note = note
 
-    def write(self, text: str, /) -> int:
+    def write(self, text: str) -> int:
         self._note(text)
         return self._stream.write(text)
 
-    def writelines(self, lines: Any, /) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def writable(self) -> bool:
-        return True
 
     def close(self) -> None:
         """The stream is the process's, and stays open."""

@@ -6,16 +6,16 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mangum.local.answers import ANSWER_READERS, MalformedAnswer
 from mangum.local.events import EVENT_BUILDERS
-from mangum.local.function import Function, FunctionFailed
+from mangum.local.function import FunctionFailed
 from mangum.local.invocations import Invocation, Journal
 from mangum.local.requests import HOP_BY_HOP, HTTPRequest
+from mangum.local.service import LambdaService
 from mangum.protocols.http import request_line
 from mangum.types import ASGI, Receive, Scope, Send
 
@@ -36,12 +36,15 @@ class Gateway:
         if scope["type"] == "http":
             await self._http(scope, receive, send)
 
+    def close(self) -> None:
+        """End what would not end by itself."""
+
 
 class HTTPFront:
     """The front door for HTTP requests: any method, any path."""
 
-    def __init__(self, function: Function, source: str, journal: Journal, report: Report) -> None:
-        self._function = function
+    def __init__(self, service: LambdaService, source: str, journal: Journal, report: Report) -> None:
+        self._service = service
         self._source = source
         self._build_event = EVENT_BUILDERS[source]
         self._read_answer = ANSWER_READERS[source]
@@ -63,7 +66,7 @@ class HTTPFront:
 
     async def _answer(self, invocation: Invocation, method: str) -> Response:
         try:
-            status, headers, body = self._read_answer(json.loads(await self._function.invoke(invocation)))
+            status, headers, body = self._read_answer(json.loads(await self._service.invoke(invocation)))
         except MalformedAnswer as error:
             logger.error("The function's answer is malformed: %s.", error)
             return JSONResponse({"message": "Internal server error"}, 502)

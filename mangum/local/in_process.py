@@ -39,7 +39,7 @@ __all__ = ["InProcess"]
 
 logger = logging.getLogger("mangum.local")
 
-_CLOSE_S = 5.0
+_CLOSE_S = 2.0
 _OWN_CODE = Path(mangum.__file__).parent
 
 
@@ -221,20 +221,28 @@ class _Sandbox:
         try:
             return json.dumps(answer), parts
         except (TypeError, ValueError) as error:
-            raise FunctionFailed("Runtime.MarshalError", f"JSON cannot say what the function answered: {error}") from None
+            raise FunctionFailed(
+                "Runtime.MarshalError", f"JSON cannot say what the function answered: {error}"
+            ) from None
 
     async def close(self) -> None:
         """Shut the handler down, and end the thread."""
-        handler = self._handler
-        if isinstance(handler, Mangum):
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self._call(self._shut_down)
+        except TimeoutError:
+            logger.warning("The function had not shut down after %s s, and is left to itself.", _CLOSE_S)
+            self.abandon()
+        else:
+            self.abandon()
+            self._thread.join()
+
+    def _shut_down(self) -> None:
+        if isinstance(self._handler, Mangum):
             try:
-                async with asyncio.timeout(_CLOSE_S):
-                    await self._call(handler.close)
-            except TimeoutError:
-                logger.warning("The application had not shut down after %s s, and is left to itself.", _CLOSE_S)
+                self._handler.close()
             except Exception:
                 logger.exception("The application failed to shut down.")
-        self.abandon()
 
     def abandon(self) -> None:
         """End the thread as soon as what it runs has ended, and do not wait for that."""

@@ -1,14 +1,14 @@
-"""The server of `mangum dev`."""
+"""The server of `mangum dev`: puts the pieces together, and ends them."""
 
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
+import signal
 import socket
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 
 import uvicorn
 
@@ -17,48 +17,79 @@ from mangum.local.function import Function, FunctionSettings
 from mangum.local.gateway import Gateway, HTTPFront
 from mangum.local.in_process import InProcess
 from mangum.local.invocations import Journal
+from mangum.local.reload import reload_on_change
+from mangum.local.service import LambdaService
+from mangum.local.settings import ServerSettings
 
-__all__ = ["ServerSettings", "serve"]
+__all__ = ["serve"]
 
+_GRACE_S = 2  # for what runs when the server is to end
 
-@dataclass(frozen=True, kw_only=True)
-class ServerSettings:
-    """What `mangum dev` was told."""
-
-    target: str
-    source: str = "http-api"
-    host: str = "127.0.0.1"
-    port: int = 8000
-    timeout_s: float = 30.0
+Report = Callable[[str], None]
 
 
-def serve(settings: ServerSettings, report: Callable[[str], None]) -> None:
-    """Serve the function until SIGINT or SIGTERM. `report` is given a line once it listens, and one a request.
+def serve(settings: ServerSettings, report: Report) -> None:
+    """Serve the function until SIGINT or SIGTERM. `report` is given a line once it listens, and one an event.
 
     Raises:
         ConfigurationError: `target` names no handler, or the address cannot be had.
     """
     with _listen(settings.host, settings.port) as listener, tempfile.TemporaryDirectory(prefix="mangum-") as folder:
-        environment = {} if os.environ.get("MANGUM_DSN") else {"MANGUM_DSN": f"sqlite://{folder}/connections.db"}
-        function = InProcess(
-            FunctionSettings(
-                target=settings.target, folder=Path.cwd(), timeout_s=settings.timeout_s, environment=environment
+        dsn = settings.dsn or f"sqlite://{folder}/connections.db"
+        asyncio.run(_serve(settings, dsn, listener, report))
+
+
+async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, report: Report) -> None:
+    async with AsyncExitStack() as stack:
+        function = await stack.enter_async_context(_function(settings, settings.function_settings(dsn)))
+        service = await stack.enter_async_context(LambdaService(function))
+        server = _Server(_gateway(settings, service, report))
+        report(f"{settings.target} as {settings.source}: {_url(settings.host, listener)} (Ctrl-C to stop)")
+        async with asyncio.TaskGroup() as group:
+            reloading = (
+                group.create_task(reload_on_change(function, settings.folder, report)) if settings.reloads else None
+            )
+            await server.serve(sockets=[listener])
+            if reloading is not None:
+                reloading.cancel()
+
+
+def _function(settings: ServerSettings, function_settings: FunctionSettings) -> Function:
+    return InProcess(function_settings)
+
+
+def _gateway(settings: ServerSettings, service: LambdaService, report: Report) -> Gateway:
+    return Gateway(HTTPFront(service, settings.source, Journal(), report))
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, whose signals end it and are not sent again: what is around it has an end of its own."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(
+            uvicorn.Config(
+                gateway,
+                log_level="warning",
+                lifespan="off",
+                server_header=False,
+                date_header=False,
+                timeout_graceful_shutdown=_GRACE_S,
             )
         )
-        asyncio.run(_serve(function, settings, listener, report))
+        self._gateway = gateway
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-async def _serve(
-    function: Function, settings: ServerSettings, listener: socket.socket, report: Callable[[str], None]
-) -> None:
-    async with function:
-        gateway = Gateway(HTTPFront(function, settings.source, Journal(), report))
-        config = uvicorn.Config(gateway, log_level="warning", lifespan="off", server_header=False, date_header=False)
-        name = f"[{settings.host}]" if ":" in settings.host else settings.host
-        report(
-            f"{settings.target} as {settings.source}: http://{name}:{listener.getsockname()[1]} (Ctrl-C to stop)"
-        )
-        await uvicorn.Server(config).serve(sockets=[listener])
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._gateway.close()
+        await super().shutdown(sockets)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -67,10 +98,14 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen()
+        listener.listen(1024)
     except OSError as error:
         listener.close()
         raise ConfigurationError(
             f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --port (0: any free one)."
         ) from None
     return listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"

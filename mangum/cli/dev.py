@@ -1,0 +1,139 @@
+"""`mangum dev`: its options, and what they mean to the local gateway."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mangum.exceptions import ConfigurationError
+from mangum.local.settings import ServerSettings
+
+__all__ = ["dev"]
+
+
+class SourceName(enum.StrEnum):
+    """A front door of AWS that `mangum dev` stands in for."""
+
+    HTTP_API = "http-api"
+    REST_API = "rest-api"
+    FUNCTION_URL = "function-url"
+    ALB = "alb"
+
+
+class RuntimeName(enum.StrEnum):
+    """What runs the function in a worker process."""
+
+    MANGUM = "mangum"
+    AWSLAMBDARIC = "awslambdaric"
+
+
+_FRONT = "The front door"
+_FUNCTION = "The function"
+_WEBSOCKETS = "WebSocket API"
+
+
+def dev(
+    target: Annotated[str, typer.Argument(help="What to run: an ASGI application or a Mangum, as module:attribute.")],
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free one.")] = 8000,
+    dashboard: Annotated[bool, typer.Option(help="Show the invocations at /_mangum, to this machine only.")] = True,
+    source: Annotated[
+        SourceName, typer.Option(help="The front door of AWS to stand in for.", rich_help_panel=_FRONT)
+    ] = SourceName.HTTP_API,
+    stage: Annotated[
+        str | None, typer.Option(help="The API's stage: its URL then begins with /STAGE.", rich_help_panel=_FRONT)
+    ] = None,
+    base_path: Annotated[
+        str, typer.Option(help="The mapping of a custom domain to a REST API, like /v1.", rich_help_panel=_FRONT)
+    ] = "",
+    multi_value_headers: Annotated[
+        bool, typer.Option("--multi-value-headers", help="The load balancer's attribute.", rich_help_panel=_FRONT)
+    ] = False,
+    integration_timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.05,
+            help="How long an API waits for the function, in seconds; AWS's by default.",
+            rich_help_panel=_FRONT,
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Run the function in up to so many processes; 0: in this one.", rich_help_panel=_FUNCTION
+        ),
+    ] = 0,
+    runtime: Annotated[
+        RuntimeName, typer.Option(help="What runs the function in a worker.", rich_help_panel=_FUNCTION)
+    ] = RuntimeName.MANGUM,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=0, help="The function's timeout, in seconds; 0: none, for a debugger.", rich_help_panel=_FUNCTION
+        ),
+    ] = 30.0,
+    memory: Annotated[
+        int, typer.Option(min=128, max=10_240, help="The function's memory, in MB.", rich_help_panel=_FUNCTION)
+    ] = 1769,
+    reload: Annotated[
+        bool, typer.Option(help="Load the function's code anew when it changes.", rich_help_panel=_FUNCTION)
+    ] = True,
+    dsn: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MANGUM_DSN",
+            show_envvar=True,
+            show_default="a temporary SQLite file",
+            help="Where WebSocket connections are stored.",
+            rich_help_panel=_WEBSOCKETS,
+        ),
+    ] = None,
+    route: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A route beside $connect, $default and $disconnect. Repeatable.", rich_help_panel=_WEBSOCKETS
+        ),
+    ] = None,
+    route_selection_expression: Annotated[
+        str, typer.Option(help="What a message is routed by.", rich_help_panel=_WEBSOCKETS)
+    ] = "$request.body.action",
+    idle_timeout: Annotated[
+        float, typer.Option(min=0.05, help="Close a silent connection after seconds.", rich_help_panel=_WEBSOCKETS)
+    ] = 600.0,
+    connection_lifetime: Annotated[
+        float, typer.Option(min=0.05, help="Close any connection after seconds.", rich_help_panel=_WEBSOCKETS)
+    ] = 7200.0,
+) -> None:
+    """Serve an application on this machine, as API Gateway and Lambda do: HTTP, and WebSockets on the same port."""
+    from mangum.local.server import serve  # which loads a web server: other commands need none
+
+    settings = ServerSettings(
+        target=target,
+        folder=Path.cwd(),
+        host=host,
+        port=port,
+        has_dashboard=dashboard,
+        source=source.value,
+        stage=stage,
+        base_path=base_path,
+        multi_value_headers=multi_value_headers,
+        integration_timeout_s=integration_timeout,
+        workers=workers,
+        runtime=runtime.value,
+        timeout_s=timeout,
+        memory_mb=memory,
+        reloads=reload,
+        dsn=dsn,
+        routes=tuple(route or ()),
+        route_selection_expression=route_selection_expression,
+        idle_timeout_s=idle_timeout,
+        connection_lifetime_s=connection_lifetime,
+    )
+    try:
+        serve(settings, typer.echo)
+    except ConfigurationError as error:
+        typer.echo(f"mangum dev: {error}", err=True)
+        raise typer.Exit(2) from None

@@ -1,0 +1,55 @@
+"""Lambda's side of an invocation: it goes on when nobody waits for it any more."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+from mangum.local.function import Function
+from mangum.local.invocations import Invocation
+
+__all__ = ["LambdaService"]
+
+
+class LambdaService:
+    """Invokes a function in tasks of its own, which end at the latest with the service's `async with`.
+
+    A front door whose own time is over, or whose client has gone, stops to wait; the function runs on, as on AWS.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self._group = asyncio.TaskGroup()
+        self._running: set[asyncio.Task[str | Exception]] = set()
+
+    async def __aenter__(self) -> LambdaService:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for task in self._running:
+            task.cancel()
+        await self._group.__aexit__(kind, error, traceback)
+
+    async def invoke(self, invocation: Invocation) -> str:
+        """The function's answer, as JSON. Cancelled, it leaves the function running.
+
+        Raises:
+            FunctionFailed, EventTooLarge: as `Function.invoke` does.
+        """
+        task = self._group.create_task(self._run(invocation))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        outcome = await asyncio.shield(task)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def _run(self, invocation: Invocation) -> str | Exception:
+        """What came of it: a failure is the front door's, and does not end the other invocations."""
+        try:
+            return await self._function.invoke(invocation)
+        except Exception as error:
+            return error
