@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks import payloads
 from benchmarks.events import SOURCES
 from benchmarks.fresh import first_answer_s, import_s
+from benchmarks.local import run_local
 from benchmarks.outcomes import Footprint, Outcome, Row, Suite, measure_batch
 from benchmarks.peers import NOT_SERVED
 from benchmarks.rounds import Method, Summary, interleave
@@ -151,6 +152,7 @@ SUITES = {
         Suite("import", "importing mangum, and a fresh process to its first answer", _import),
         Suite("websocket", "a WebSocket message through each store, with one answer to the client", run_websocket),
         Suite("broadcast", "a message to a group, against one blocking boto3 call after another", run_broadcast),
+        Suite("local", "a request to `mangum dev`, beside the same application on uvicorn", run_local),
         Suite("groups", "a task group of asyncio's, as each invocation has one, against anyio's", _groups),
     )
 }

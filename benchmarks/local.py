@@ -1,0 +1,112 @@
+"""`mangum dev` beside uvicorn: what the way through an event costs on a developer's machine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from http.client import HTTPConnection
+from importlib.util import find_spec
+from itertools import repeat
+from time import perf_counter
+
+from benchmarks.app import HELLO
+from benchmarks.errors import BenchmarkError
+from benchmarks.outcomes import Outcome, Row
+from benchmarks.rounds import Method, interleave
+from benchmarks.sides import ROOT, Side
+
+__all__ = ["run_local"]
+
+_OURS, _FLOOR = "mangum dev", "uvicorn"
+_APP = "benchmarks.app:hello"
+_COMMANDS = {
+    "in its process": ("-m", "mangum", "dev", _APP, "--port", "0"),
+    "--no-dashboard --no-reload": ("-m", "mangum", "dev", _APP, "--port", "0", "--no-dashboard", "--no-reload"),
+}
+_UVICORN = ("-m", "uvicorn", _APP, "--port", "0", "--no-access-log")
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+_ANSWER_S = 20.0
+_TRIAL = 20
+
+
+def run_local(sides: list[Side], method: Method) -> Outcome:
+    """A request over a connection that is kept, and a fresh process to its first answer: `mangum dev` in its ways, and
+    the same application on uvicorn, with no event between."""
+    missing = [name for name in ("uvicorn", "starlette", "typer") if find_spec(name) is None]
+    if missing:
+        return Outcome("local", (_OURS, _FLOOR), note='Not measured: pip install "mangum[local]"')
+    rows = []
+    for name, command in _COMMANDS.items():
+        with ExitStack() as stack:
+            servers = {
+                side: stack.enter_context(_serving(line)) for side, line in ((_OURS, command), (_FLOOR, _UVICORN))
+            }
+            measurements = {side: partial(_request_s, port, method.batch_s) for side, port in servers.items()}
+            rows.append(Row("a request", name, interleave(measurements, method.rounds)))
+    for name, command in _COMMANDS.items():
+        fresh = {_OURS: partial(_first_answer_s, command), _FLOOR: partial(_first_answer_s, _UVICORN)}
+        rows.append(Row("fresh process to its first answer", name, interleave(fresh, max(1, method.processes // 5))))
+    return Outcome(
+        "local", (_OURS, _FLOOR), rows=rows, note="uvicorn makes no event of a request, and calls no handler."
+    )
+
+
+@contextmanager
+def _serving(command: Sequence[str]) -> Iterator[int]:
+    """A server in a process of its own: its port."""
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    try:
+        said = ""
+        for line in process.stdout:
+            said += line
+            found = _ADDRESS.search(line)
+            if found is not None:
+                break
+        else:
+            raise BenchmarkError(f"{' '.join(command)} did not start:\n{said}")
+        yield int(found[1])
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def _first_answer_s(command: Sequence[str]) -> float:
+    started = perf_counter()
+    with _serving(command) as port:
+        connection = HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
+        _get(connection)
+        seconds = perf_counter() - started
+        connection.close()
+    return seconds
+
+
+def _request_s(port: int, batch_s: float) -> float:
+    """The seconds that a request takes, of as many as fit into a round."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
+    try:
+        trial = _requests_s(connection, _TRIAL)
+        iterations = max(_TRIAL, int(batch_s / trial))
+        return _requests_s(connection, iterations)
+    finally:
+        connection.close()
+
+
+def _requests_s(connection: HTTPConnection, iterations: int) -> float:
+    started = perf_counter()
+    for _ in repeat(None, iterations):
+        _get(connection)
+    return (perf_counter() - started) / iterations
+
+
+def _get(connection: HTTPConnection) -> None:
+    connection.request("GET", "/")
+    body = connection.getresponse().read()
+    if body != HELLO:
+        raise BenchmarkError(f"The answer was {body[:200]!r}, not {HELLO!r}.")
