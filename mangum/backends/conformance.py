@@ -36,7 +36,7 @@ Check: TypeAlias = Callable[[Store, Store], Awaitable[None]]
 
 _LIFETIME_S = 600
 _AT_ONCE = 32
-_MEMBERS = 5_000
+_MEMBERS = 2_000
 _LARGE = 200_000
 _LONGEST_NAME = 1024
 

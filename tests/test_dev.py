@@ -1,0 +1,319 @@
+"""`mangum dev` as its users have it: a process, real clients, and a function that may be anything."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.dev_server import DevServer, serving
+
+APP = """
+import json
+from mangum import Mangum
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError
+    body = b""
+    while True:
+        message = await receive()
+        body += message["body"]
+        if not message["more_body"]:
+            break
+    seen = {
+        "method": scope["method"],
+        "path": scope["path"],
+        "root_path": scope["root_path"],
+        "query": scope["query_string"].decode(),
+        "cookie": [value.decode() for name, value in scope["headers"] if name == b"cookie"],
+        "body": body.decode("latin-1"),
+        "source": sorted(scope["aws.event"]),
+        "remaining": scope["aws.context"].get_remaining_time_in_millis() > 0,
+    }
+    await send({"type": "http.response.start", "status": 201, "headers": [
+        [b"content-type", b"application/json"], [b"set-cookie", b"a=1"], [b"set-cookie", b"b=2"]]})
+    await send({"type": "http.response.body", "body": json.dumps(seen).encode()})
+
+handler = Mangum(app)
+rooted = Mangum(app, root_path="auto")
+
+def wrapped(scope, receive, send):
+    return app(scope, receive, send)
+"""
+SOURCES = ["alb", "function-url", "http-api", "rest-api"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "served_app.py").write_text(APP)
+    return tmp_path
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("target", ["served_app:app", "served_app:handler"])
+def test_a_request_over_a_socket(folder: Path, source: str, target: str) -> None:
+    with serving(folder, target, "--source", source, "--no-reload") as server, httpx.Client(timeout=30) as client:
+        response = client.post(
+            f"{server.url}/caf%C3%A9%20x?q=1&r=a%2Bb",
+            content=b"\x00\xff body",
+            headers=[("cookie", "c=3; d=4"), ("content-type", "application/octet-stream")],
+        )
+        seen = response.json()
+        assert response.status_code == 201
+        assert (seen["method"], seen["path"], seen["body"]) == ("POST", "/café x", "\x00\xff body")
+        assert (seen["query"], seen["cookie"], seen["remaining"]) == ("q=1&r=a%2Bb", ["c=3; d=4"], True)
+        assert response.headers.get_list("set-cookie") == ["a=1", "b=2"]
+        assert ("requestContext" in seen["source"], "rawPath" in seen["source"]) == (
+            True,
+            source in ("http-api", "function-url"),
+        )
+        assert client.head(server.url).text == ""
+        server.wait_for(r"^POST /caf.+ 201 \d+\.\d ms")
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert "Traceback" not in server.output
+
+
+def test_a_stage_in_the_url(folder: Path) -> None:
+    with serving(folder, "served_app:rooted", "--source", "rest-api", "--stage", "prod", "--no-reload") as server:
+        seen = httpx.get(f"{server.url}/prod/items", timeout=30).json()
+        assert (seen["path"], seen["root_path"]) == ("/prod/items", "/prod")
+        assert httpx.get(f"{server.url}/items").status_code == 403
+
+
+def test_curl(folder: Path) -> None:
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not installed.")
+    with serving(folder, "served_app:app", "--no-reload") as server:
+        out = subprocess.run(
+            [curl, "-sS", "-i", "-d", "x=1", f"{server.url}/form"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+    head, _, body = out.replace("\r\n", "\n").partition("\n\n")
+    assert head.startswith("HTTP/1.1 201")
+    assert json.loads(body)["body"] == "x=1"
+
+
+def test_uploads_in_chunks_and_many_at_once(folder: Path) -> None:
+    def upload(number: int) -> tuple[int, str]:
+        chunks = iter([f"{number}:".encode(), b"x" * 100_000, b"y" * 100_000])
+        response = httpx.post(f"{server.url}/", content=chunks, headers={"content-type": "text/plain"}, timeout=60)
+        return number, response.json()["body"]
+
+    with serving(folder, "served_app:app", "--no-reload") as server, ThreadPoolExecutor(20) as threads:
+        assert server.url
+        for number, body in threads.map(upload, range(60)):
+            assert body == f"{number}:" + "x" * 100_000 + "y" * 100_000
+
+
+def test_two_thousand_requests_from_fifty_clients_through_four_workers(folder: Path) -> None:
+    def ask(client_number: int) -> list[str]:
+        with httpx.Client(timeout=60) as client:
+            return [client.get(f"{server.url}/{client_number}/{number}").json()["path"] for number in range(40)]
+
+    with serving(folder, "served_app:app", "--workers", "4", "--no-reload", "--no-dashboard") as server:
+        assert server.url
+        with ThreadPoolExecutor(50) as threads:
+            answers = list(threads.map(ask, range(50)))
+    assert answers == [[f"/{client}/{number}" for number in range(40)] for client in range(50)]
+
+
+FAULTY = """
+import os, sys, time
+
+def handler(event, context):
+    print("asked for", event["rawPath"])
+    match event["rawPath"]:
+        case "/raise":
+            raise ValueError("no good")
+        case "/exit":
+            sys.exit(3)
+        case "/crash":
+            os._exit(7)
+        case "/hang":
+            time.sleep(60)
+        case "/status":
+            return {"statusCode": "nonsense"}
+        case "/set":
+            return {1, 2}
+        case "/large":
+            return {"statusCode": 200, "body": "x" * 7_000_000}
+        case "/split":
+            return {"statusCode": 200, "headers": {"x-a": "1\\r\\nx-b: 2"}}
+    return {"statusCode": 200, "headers": {"content-type": "text/plain"}, "body": "fine"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "crash"), [((), ()), (("--workers", "2"), ("/crash",))], ids=["in this process", "workers"]
+)
+def test_a_faulty_function(tmp_path: Path, arguments: tuple[str, ...], crash: tuple[str, ...]) -> None:
+    tmp_path.joinpath("faulty.py").write_text(FAULTY)
+    reasons = {
+        "/raise": "ValueError: no good",
+        "/exit": "Runtime.ExitError",
+        "/status": "`statusCode` is 'nonsense'",
+        "/set": "Runtime.MarshalError",
+        "/large": "Function.ResponseSizeTooLarge",
+        "/split": "x-a",
+        **dict.fromkeys(crash, "Runtime.ExitError"),
+    }
+    with (
+        serving(tmp_path, "faulty:handler", "--timeout", "1", "--source", "function-url", "--no-reload", *arguments) as server,
+        httpx.Client(timeout=30, base_url=server.url) as client,
+    ):
+        for path, reason in reasons.items():
+            response = client.get(path)
+            assert (response.status_code, response.text) == (502, "Internal Server Error"), path
+            server.wait_for(re.escape(reason))
+            assert client.get("/").text == "fine"
+        assert client.get("/hang").status_code == 502
+        server.wait_for(r"Task timed out after 1\.00 seconds")
+        assert client.get("/").text == "fine"
+        assert client.post("/", content=b"x" * 7_000_000).status_code == 413
+
+
+def test_an_api_waits_for_so_long_only(tmp_path: Path) -> None:
+    tmp_path.joinpath("faulty.py").write_text(FAULTY)
+    with (
+        serving(tmp_path, "faulty:handler", "--integration-timeout", "0.3", "--timeout", "1", "--no-reload") as server,
+        httpx.Client(timeout=30, base_url=server.url) as client,
+    ):
+        assert client.get("/hang").status_code == 504
+        server.wait_for(r"Task timed out after 1\.00 seconds")  # the function had run on
+        assert client.get("/").text == "fine"
+
+
+WEBSOCKETS = """
+import asyncio
+from mangum import Mangum
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            kind = (await receive())["type"]
+            print(kind, flush=True)
+            await send({"type": f"{kind}.complete"})
+            if kind == "lifespan.shutdown":
+                return
+    if scope["type"] == "http":
+        print("waiting", flush=True)
+        await asyncio.sleep(60)
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.connect":
+            await send({"type": "websocket.accept"})
+        elif message["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": f"VERSION {message['text']}"})
+        else:
+            print("gone with", message["code"], flush=True)
+            return
+
+handler = Mangum(app, lifespan_scope="process")
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("--workers", "2")], ids=["in this process", "workers"])
+def test_a_change_of_the_code_keeps_websockets(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    code = tmp_path / "chatty.py"
+    code.write_text(WEBSOCKETS.replace("VERSION", "one"))
+    with serving(tmp_path, "chatty:handler", *arguments) as server, connect(server.websocket_url) as client:
+        client.send("a")
+        assert client.recv(timeout=30) == "one a"
+        code.write_text(WEBSOCKETS.replace("VERSION", "two"))
+        server.wait_for(r"^Reloaded: chatty\.py")
+        client.send("b")
+        assert client.recv(timeout=30) == "two b"
+        server.wait_for("lifespan.shutdown")
+
+        code.write_text("def broken(")
+        server.wait_for("cannot be loaded")
+        client.send("c")
+        assert json.loads(client.recv(timeout=30))["message"] == "Internal server error"
+        code.write_text(WEBSOCKETS.replace("VERSION", "three"))
+        server.wait_for(r"^Reloaded: chatty\.py", count=3)
+        client.send("d")
+        assert client.recv(timeout=30) == "three d"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--workers", "2")], ids=["in this process", "workers"])
+def test_ctrl_c(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    tmp_path.joinpath("chatty.py").write_text(WEBSOCKETS)
+    with serving(tmp_path, "chatty:handler", *arguments) as server, httpx.Client(timeout=30) as client:
+        websocket = connect(server.websocket_url)
+        with client.stream("GET", f"{server.url}/_mangum/stream") as viewing:
+            assert viewing.status_code == 200
+            server.send_signal(signal.SIGINT)
+            assert server.wait() == 0
+        with pytest.raises(ConnectionClosed):
+            websocket.recv(timeout=30)
+        websocket.close()
+    assert "lifespan.shutdown" in server.output
+    assert "gone with" in server.output
+    assert "Traceback" not in server.output
+
+
+@pytest.mark.parametrize("arguments", [(), ("--workers", "1")], ids=["in this process", "workers"])
+def test_ctrl_c_while_a_request_runs(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    tmp_path.joinpath("chatty.py").write_text(WEBSOCKETS)
+    with serving(tmp_path, "chatty:handler", "--no-reload", *arguments) as server:
+        url = server.url
+
+        def ask() -> None:
+            with pytest.raises(httpx.HTTPError):
+                httpx.get(url, timeout=60).raise_for_status()
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        server.wait_for("^waiting")
+        server.send_signal(signal.SIGINT)
+        assert server.wait() == 0
+        asking.join(60)
+    assert "Traceback" not in server.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("served_app",), "module:attribute"),
+        (("served_app:missing",), 'Attribute "missing" not found'),
+        (("missing_app:app",), 'Could not import module "missing_app"'),
+        (("served_app:app", "--source", "carrier-pigeon"), "carrier-pigeon"),
+        (("served_app:app", "--dsn", "nonsense://x"), "nonsense"),
+        (("served_app:app", "--workers", "1", "--dsn", "nonsense://x"), "nonsense"),
+    ],
+)
+def test_what_cannot_be_served(folder: Path, arguments: tuple[str, ...], message: str) -> None:
+    with serving(folder, *arguments) as server:
+        assert server.wait() == 2
+    assert message in server.output
+    assert "Traceback" not in server.output
+
+
+def test_a_port_that_is_taken(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "mangum", "dev", "served_app:app", "--port", port],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert f"Cannot listen on 127.0.0.1:{port}: " in done.stderr
+    assert "--port" in done.stderr
