@@ -14,7 +14,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from mangum.config import Config
 from mangum.exceptions import ConfigurationError, MangumError
 from mangum.handlers import ALB, APIGateway, HTTPGateway, LambdaAtEdge
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from mangum.types import LambdaConfig, LambdaContext, LambdaEvent, Response, Scope
 from tests.apps import Recorder, hello
 from tests.sources import BY_NAME

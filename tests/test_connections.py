@@ -13,7 +13,7 @@ import pytest
 from mangum import Mangum
 from mangum.connections import BroadcastResult, Connections
 from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from mangum.types import Receive, Scope, Send
 from tests.apps import Context, respond
 from tests.servers.connections import ConnectionsEndpoint

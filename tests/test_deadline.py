@@ -10,7 +10,7 @@ import pytest
 
 from mangum import Mangum
 from mangum.deadline import Watchdog
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from mangum.types import LifespanScope, Receive, Scope, Send
 from tests.apps import Context, WithLifespan, respond
 from tests.sources import BY_NAME

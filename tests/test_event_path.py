@@ -10,7 +10,7 @@ from mangum import Mangum
 from mangum.config import Config
 from mangum.exceptions import ConfigurationError, EventFailed, InvalidEvent
 from mangum.handlers.posted_event import PostedEvent
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from mangum.types import Headers
 from tests.apps import Context, Recorder, WithLifespan
 from tests.sources import BY_NAME, FrontDoor

@@ -29,7 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mangum import Mangum
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from mangum.types import ASGI
 from tests.apps import Context
 from tests.sources import BY_NAME, FrontDoor

@@ -14,10 +14,11 @@ from mangum.handlers import headers
 from mangum.handlers.alb import ALB
 from mangum.handlers.api_gateway import APIGateway, HTTPGateway, HTTPGatewayV1, HTTPGatewayV2
 from mangum.handlers.lambda_at_edge import LambdaAtEdge
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.lambda_at_edge import origin_request_event
+from mangum.local.events.requests import HTTPRequest
 from mangum.types import Headers
 from tests.apps import Context, Recorder
-from tests.sources import BY_NAME, FrontDoor, edge_event
+from tests.sources import BY_NAME, FrontDoor
 
 
 def get(path: str = "/", query_string: str = "", *headers: tuple[str, str]) -> HTTPRequest:
@@ -289,7 +290,7 @@ def test_multi_mode_shows_even_without_headers() -> None:
 
 def test_every_value_and_cookie_at_the_edge() -> None:
     headers: Headers = [[b"set-cookie", b"a"], [b"Set-Cookie", b"b"], [b"content-type", b"image/png"]]
-    answer = answered(edge_event(get()), 201, headers, b"\x89")
+    answer = answered(origin_request_event(get()), 201, headers, b"\x89")
     assert answer == {
         "status": "201",
         "headers": {
@@ -303,18 +304,18 @@ def test_every_value_and_cookie_at_the_edge() -> None:
 
 def test_headers_that_cloudfront_refuses_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
     headers: Headers = [[b"content-length", b"0"], [b"x-cache", b"hit"], [b"x-edge-y", b"1"], [b"x-ok", b"1"]]
-    assert list(answered(edge_event(get()), 200, headers)["headers"]) == ["x-ok"]
+    assert list(answered(origin_request_event(get()), 200, headers)["headers"]) == ["x-ok"]
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert [record.args for record in warnings] == [("x-cache",), ("x-edge-y",)]
 
 
 def test_the_edge_sends_no_body_with_204_and_no_status_below_200() -> None:
-    assert answered(edge_event(get()), 204, [], b"x")["body"] == ""
-    assert answered(edge_event(get()), 101)["status"] == "500"
+    assert answered(origin_request_event(get()), 204, [], b"x")["body"] == ""
+    assert answered(origin_request_event(get()), 101)["status"] == "500"
 
 
 def test_a_cut_off_body_is_refused() -> None:
-    event = edge_event(HTTPRequest(method="POST", path="/", body=b"half"))
+    event = origin_request_event(HTTPRequest(method="POST", path="/", body=b"half"))
     event["Records"][0]["cf"]["request"]["body"]["inputTruncated"] = True
     app = Recorder()
     with Mangum(app, lifespan="off") as handler:
@@ -323,7 +324,7 @@ def test_a_cut_off_body_is_refused() -> None:
 
 
 def test_the_scheme_that_the_viewer_used() -> None:
-    event = edge_event(get("/", "", ("CloudFront-Forwarded-Proto", "http"), ("Host", "example.org")))
+    event = origin_request_event(get("/", "", ("CloudFront-Forwarded-Proto", "http"), ("Host", "example.org")))
     scope = received(event).scope
     assert (scope["scheme"], scope["server"]) == ("http", ("example.org", 80))
     assert LambdaAtEdge.infer(event, Context(), Config())
@@ -471,6 +472,6 @@ def test_a_domain_that_only_begins_like_a_local_one_is_aws() -> None:
 
 
 def test_an_edge_event_without_a_configuration_has_the_larger_limit() -> None:
-    event = edge_event(get())
+    event = origin_request_event(get())
     event["Records"][0]["cf"]["config"] = "x"
     assert answered(event, 200, [], b"a" * 60_000)["status"] == "200"

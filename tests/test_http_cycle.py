@@ -10,7 +10,7 @@ import pytest
 
 from mangum import Mangum
 from mangum.exceptions import UnexpectedMessage
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from mangum.types import ASGI, Message, Receive, Scope, Send
 from tests.apps import TEXT, Context, Sender, read_body, respond
 from tests.sources import BY_NAME

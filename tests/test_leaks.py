@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mangum import Mangum
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from mangum.types import Receive, Scope, Send
 from tests.apps import Context, WithLifespan, respond
 from tests.sources import BY_NAME

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from mangum import Mangum
 from mangum.exceptions import LifespanFailure, LoopError, UnexpectedMessage
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from mangum.types import ASGI, LifespanMode, LifespanScope, Receive, Scope, Send
 from tests.apps import Context, WithLifespan, hello, respond
 from tests.sources import BY_NAME

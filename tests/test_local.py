@@ -28,9 +28,9 @@ from mangum.exceptions import ConfigurationError
 from mangum.local.answers import MalformedAnswer, read_alb, read_payload_v1, read_payload_v2
 from mangum.local.context import LocalContext
 from mangum.local.events import EVENT_BUILDERS, alb_event, function_url_event, http_api_event, rest_api_event
+from mangum.local.events.requests import HTTPRequest
 from mangum.local.gateway import Gateway
 from mangum.local.loading import load_handler
-from mangum.local.requests import HTTPRequest
 from tests.apps import Recorder, WithLifespan, hello
 
 PROJECT = Path(mangum.__file__).parent.parent

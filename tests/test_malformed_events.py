@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mangum import Mangum
 from mangum.exceptions import EventError, InvalidEvent, UnsupportedEvent
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from tests.apps import Recorder, hello
 from tests.sources import BY_NAME, FRONT_DOORS, FrontDoor
 

@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route
 
 from mangum import Mangum
 from mangum.handlers.paths import is_below, strip_prefix, trailing_match
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from tests.apps import Recorder
 from tests.sources import BY_NAME
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from mangum import Mangum
 from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT, _json_size
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.lambda_at_edge import origin_request_event, viewer_request_event
+from mangum.local.events.requests import HTTPRequest
 from mangum.types import Headers
 from tests.apps import Recorder
-from tests.sources import BY_NAME, edge_event
+from tests.sources import BY_NAME
 
 GET = HTTPRequest(method="GET", path="/")
 KB, MB = 1024, 1024 * 1024
@@ -35,8 +36,8 @@ def answer(event: Any, body: bytes, content_type: bytes = b"text/plain", headers
         (BY_NAME["function-url"].event(GET), 6 * MB - 512, 6 * MB + 101),
         (BY_NAME["vpc-lattice-2"].event(GET), 6 * MB - 512, 6 * MB + 101),
         (BY_NAME["alb"].event(GET), MB - 512, MB + 1),
-        (edge_event(GET, "origin-request"), MB - 512, MB + 1),
-        (edge_event(GET, "viewer-request"), 40 * KB - 512, 40 * KB + 1),
+        (origin_request_event(GET), MB - 512, MB + 1),
+        (viewer_request_event(GET), 40 * KB - 512, 40 * KB + 1),
     ],
 )
 def test_each_source_has_its_limit(event: Any, fits: int, too_large: int, caplog: pytest.LogCaptureFixture) -> None:
@@ -69,7 +70,7 @@ def test_escapes_count() -> None:
 
 def test_headers_count() -> None:
     headers: Headers = [[b"x-large", b"h" * 8_000]]
-    event = edge_event(GET, "viewer-request")
+    event = viewer_request_event(GET)
     assert answer(event, b"a" * 36_000)["status"] == "200"
     assert answer(event, b"a" * 36_000, headers=headers)["status"] == "500"
     assert answer(event, b"", headers=[[b"x-%d" % number, b"h" * 1_000] for number in range(60)])["status"] == "500"

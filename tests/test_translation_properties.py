@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mangum import Mangum
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from tests.apps import Recorder
 from tests.sources import FRONT_DOORS, FrontDoor
 

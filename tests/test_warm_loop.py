@@ -18,7 +18,7 @@ import pytest
 
 from mangum import Mangum
 from mangum.exceptions import LoopError
-from mangum.local.requests import HTTPRequest
+from mangum.local.events.requests import HTTPRequest
 from mangum.loop import WarmLoop
 from mangum.types import Receive, Scope, Send
 from tests.apps import Context, WithLifespan, hello, respond

@@ -586,7 +586,7 @@ def test_quart_in_detail(visit: Visit) -> None:
 
 
 def test_one_handler_for_http_and_websockets(visit: Visit) -> None:
-    from mangum.local.requests import HTTPRequest
+    from mangum.local.events.requests import HTTPRequest
     from tests.sources import BY_NAME
 
     app = FastAPI()

@@ -7,13 +7,13 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 from mangum.local.answers import HTTPResponse, MalformedAnswer
+from mangum.local.events.requests import HTTPRequest
 from mangum.local.fronts import FrontDoor
 from mangum.local.function import EventTooLarge, FunctionFailed
 from mangum.local.invocations import Invocation, Journal
-from mangum.local.requests import HOP_BY_HOP, HTTPRequest
 from mangum.local.service import LambdaService
 from mangum.protocols.http import request_line
 from mangum.types import Receive, Scope, Send
@@ -38,12 +38,119 @@ class HTTPFront:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = time.perf_counter()
-        request = _request_of(scope)
-        response = self._door.refusal(request)
+        head = _head_of(scope)
+        response = self._door.refusal(head)
         if response is None:
-            body = await _read_body(request, receive, self._door.most_request_bytes)
-            if body is None:
-                return  # nobody is there any more
-            response = self._door.too_large() if ... else await self._invoke(request, request_line(scope))
+            response = await self._respond(head, receive, request_line(scope))
+        if response is None:
+            return  # nobody is there any more
         self._report(f"{request_line(scope)} {response[0]} {(time.perf_counter() - begin) * 1000:.1f} ms")
-        await _send(response, request.method, send)
+        await _send(response, head.method, send)
+
+    async def send_again(self, invocation: Invocation) -> None:
+        """Invoke the function once more with the event of an earlier invocation. There is nobody to answer."""
+        await self._invoke(
+            Invocation(
+                source=invocation.source,
+                title=invocation.title,
+                event=invocation.event,
+                again_of=invocation.request_id,
+            )
+        )
+
+    async def _respond(self, head: HTTPRequest, receive: Receive, title: str) -> HTTPResponse | None:
+        """The response, or `None` for a client that went before it had sent its body."""
+        door = self._door
+        try:
+            body = await _read_body(head, receive, door.most_body)
+        except _BodyTooLarge:
+            logger.error("%s: %s takes bodies of %d bytes at the most.", title, door.source, door.most_body)
+            return door.error(*door.too_large)
+        if body is None:
+            return None
+        event = door.build(replace(door.place(head), body=body), door.settings)
+        return await self._invoke(Invocation(source=door.source, title=title, event=event))
+
+    async def _invoke(self, invocation: Invocation) -> HTTPResponse:
+        self._journal.begin(invocation)
+        try:
+            response = await self._answer(invocation)
+            invocation.status = response[0]
+            return response
+        finally:
+            self._journal.end(invocation)
+
+    async def _answer(self, invocation: Invocation) -> HTTPResponse:
+        """The function's answer, or what the front door says in its place. The developer gets the reason."""
+        door = self._door
+        try:
+            async with asyncio.timeout(door.timeout_s):
+                answer = await self._service.invoke(invocation)
+            if door.most_answer is not None and len(answer.encode()) > door.most_answer:
+                raise MalformedAnswer(f"it has more than the {door.most_answer} bytes as JSON that {door.source} takes")
+            return door.read(json.loads(answer))
+        except TimeoutError:
+            logger.error("%s: no answer within the %g s that %s waits.", invocation.title, door.timeout_s, door.source)
+            return door.error(504, "Endpoint request timed out")
+        except EventTooLarge as error:
+            logger.error("%s: %s.", invocation.title, error)
+            return door.error(*door.too_large)
+        except (MalformedAnswer, ValueError) as error:
+            logger.error("%s: the function's answer is malformed: %s.", invocation.title, error)
+            invocation.failure = f"The answer is malformed: {error}."
+        except FunctionFailed as error:
+            logger.error("%s: %s", invocation.title, error)
+        return door.error(*door.failed)
+
+
+def _head_of(scope: Scope) -> HTTPRequest:
+    client, server = scope.get("client"), scope.get("server") or ("127.0.0.1", 80)
+    return HTTPRequest(
+        method=scope["method"],
+        path=scope["raw_path"].decode("latin-1"),
+        query_string=scope["query_string"].decode("latin-1"),
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+        client=client[0] if client else "127.0.0.1",
+        scheme=scope["scheme"],
+        port=server[1] or 80,
+    )
+
+
+class _BodyTooLarge(Exception):
+    """It is not read to its end."""
+
+
+async def _read_body(head: HTTPRequest, receive: Receive, most: int) -> bytes | None:
+    """The body. `None` for a client that has gone.
+
+    Raises:
+        _BodyTooLarge: it has more than `most` bytes.
+    """
+    if any(int(length) > most for length in head.values("content-length") if length.isdecimal()):
+        raise _BodyTooLarge
+    body, more_body = bytearray(), True
+    while more_body:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        more_body = message.get("more_body", False)
+        if len(body) > most:
+            raise _BodyTooLarge
+    return bytes(body)
+
+
+async def _send(response: HTTPResponse, method: str, send: Send) -> None:
+    """AWS computes the length, except of an answer to HEAD."""
+    status, pairs, body = response
+    if method == "HEAD":
+        body = b""
+    else:
+        pairs = [pair for pair in pairs if pair[0] != "content-length"]
+        if status in _WITHOUT_BODY:
+            body = b""
+        else:
+            pairs.append(("content-length", str(len(body))))
+    headers = [(name.encode("ascii"), value.encode(errors="replace")) for name, value in pairs]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
