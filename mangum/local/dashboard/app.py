@@ -81,7 +81,7 @@ class Dashboard:
         self._connections = connections
         self._groups = groups
         self._path = path
-        self._stream = Stream(journal, row)
+        self._stream = Stream(journal, self._news)
         self._app = LoopbackOnly(Router(self._routes()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,6 +130,13 @@ class Dashboard:
 
     async def _show_stream(self, request: Request) -> Response:
         return StreamingResponse(self._stream.events(), media_type="text/event-stream")
+
+    def _news(self, news: list[Invocation]) -> dict[str, object]:
+        changed = [{"id": invocation.request_id, "html": row(invocation)} for invocation in news]
+        return {"rows": changed, "connections": self._connections_count()}
+
+    def _connections_count(self) -> int | None:
+        return None if self._connections is None else sum(1 for _ in self._connections.connections)
 
     async def _show_detail(self, request: Request) -> Response:
         return HTMLResponse(detail(self._find(request)))
@@ -209,7 +216,7 @@ class Dashboard:
             source=self._source,
             url=f"{request.url.scheme}://{request.headers['host']}{self._path}",
             invocations=len(list(self._journal)),
-            connections=None if self._connections is None else len(list(self._connections.connections)),
+            connections=self._connections_count(),
             note=_NOTES.get(request.query_params.get("note", ""), ""),
         )
 

@@ -40,8 +40,13 @@ def _facts(connection: OpenConnection, groups: list[str] | None) -> Markup:
         ("Path", connection.path),
         ("User agent", connection.user_agent),
     ]
-    shown = [element("div", element("dt", name), element("dd", value)) for name, value in facts if value]
+    shown = [_fact(name, value) for name, value in facts if value]
     return element("dl", *shown, class_="facts")
+
+
+def _fact(name: str, value: str) -> Markup:
+    width = "wide" if name == "User agent" else None
+    return element("div", element("dt", name), element("dd", value), class_=width)
 
 
 def _groups(groups: list[str] | None) -> Markup:

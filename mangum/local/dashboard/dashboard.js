@@ -164,8 +164,8 @@ document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (!("quiet" in form.dataset)) return;
   event.preventDefault();
-  const button = form.querySelector("button");
-  button.disabled = true;
+  if (form.ariaBusy === "true") return; // a button that is disabled would lose the focus
+  form.ariaBusy = "true";
   try {
     const body = new URLSearchParams(new FormData(form));
     tell(await fetchText(form.action, { method: "POST", body, headers: { accept: "text/plain" } }));
@@ -173,7 +173,7 @@ document.addEventListener("submit", async (event) => {
   } catch (error) {
     tell(error.message);
   }
-  button.disabled = false;
+  form.ariaBusy = "false";
   if (connections) refreshConnections();
 });
 
@@ -193,8 +193,9 @@ stream.addEventListener("sync", () => {
   if (list) fetchRows().catch((error) => tell(error.message));
   if (connections) refreshConnections();
 });
-stream.addEventListener("rows", (event) => {
-  const rows = JSON.parse(event.data);
+stream.addEventListener("news", (event) => {
+  const { rows, connections: open } = JSON.parse(event.data);
+  if (byId("connections-count")) byId("connections-count").textContent = open;
   if (connections) refreshConnections();
   if (!list) return;
   rows.forEach(putRow);

@@ -53,15 +53,15 @@ def _facts(invocation: Invocation) -> Markup:
         _fact("Received", clock(invocation.received_at)),
         _fact("Source", SOURCES.get(invocation.source, invocation.source)),
         _fact("Memory", None if invocation.memory_mb is None else f"{invocation.memory_mb:.0f} MB"),
-        _fact("Request id", invocation.request_id),
         _fact("Connection", _connection(invocation.connection_id)),
-        _fact("Again of", _link(invocation.again_of)),
+        _fact("Request id", invocation.request_id, "wide"),
+        _fact("Again of", _link(invocation.again_of), "wide"),
     ]
     return element("dl", *facts, class_="facts")
 
 
-def _fact(name: str, value: str | None) -> Markup | None:
-    return None if value is None else element("div", element("dt", name), element("dd", value))
+def _fact(name: str, value: str | None, width: str | None = None) -> Markup | None:
+    return None if value is None else element("div", element("dt", name), element("dd", value), class_=width)
 
 
 def _connection(connection_id: str | None) -> Markup | None:

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 from mangum.local.dashboard.links import invocation_url
 from mangum.local.dashboard.markup import Markup, element, join
+from mangum.local.dashboard.payloads import body_of
 from mangum.local.dashboard.timing import bar, duration
 from mangum.local.invocations import Invocation
 
 __all__ = ["clock", "heading", "matches", "request_name", "row", "rows", "start_badge", "status_badge"]
 
+_MOST_PREVIEWED = 100
 _COLUMNS = ("Time", "Request", "Status", "Start", "Duration")
 
 
@@ -32,7 +34,7 @@ def row(invocation: Invocation, *, is_current: bool = False) -> Markup:
     link = element(
         "a",
         element("time", clock(invocation.received_at), class_="time"),
-        element("span", request_name(invocation), _again_mark(invocation), class_="request"),
+        element("span", request_name(invocation), _preview(invocation), _again_mark(invocation), class_="request"),
         element("span", status_badge(invocation), class_="status"),
         element("span", start_badge(invocation), class_="start"),
         element("span", bar(invocation), element("span", duration(invocation.duration_ms)), class_="duration"),
@@ -76,6 +78,12 @@ def request_name(invocation: Invocation) -> Markup:
         " ",
         element("span", method, class_="path"),
     )
+
+
+def _preview(invocation: Invocation) -> Markup | None:
+    """The begin of a WebSocket message: all of a route look the same otherwise."""
+    body = body_of(invocation.event) if invocation.connection_id else None
+    return element("span", body[:_MOST_PREVIEWED], class_="preview") if isinstance(body, str) else None
 
 
 def _again_mark(invocation: Invocation) -> Markup | None:

@@ -6,7 +6,7 @@ from html import escape
 
 __all__ = ["Child", "Markup", "element", "join"]
 
-_VOID = frozenset({"input", "link", "meta", "rect"})
+_VOID = frozenset({"input", "link", "meta"})
 
 
 class Markup(str):

@@ -21,10 +21,11 @@ class Stream:
     """What happens from now on, for one browser after the other.
 
     It begins with `sync`, at which the browser has to fetch the whole list, and again when it was too slow. In between,
-    `rows` has the invocations that began or ended, oldest first, each as `render` shows it.
+    `news` has what `render` makes, for JSON, of the invocations that began or ended, oldest first; of none from time to
+    time.
     """
 
-    def __init__(self, journal: Journal, render: Callable[[Invocation], str]) -> None:
+    def __init__(self, journal: Journal, render: Callable[[list[Invocation]], object]) -> None:
         self._journal = journal
         self._render = render
         self._viewers: set[_Viewer] = set()
@@ -50,12 +51,7 @@ class Stream:
             viewer.wake()
 
     def _event(self, news: list[Invocation] | None) -> str:
-        if news is None:
-            return _SYNC
-        if not news:
-            return ":\n\n"
-        rows = [{"id": invocation.request_id, "html": self._render(invocation)} for invocation in news]
-        return f"event: rows\ndata: {json.dumps(rows)}\n\n"
+        return _SYNC if news is None else f"event: news\ndata: {json.dumps(self._render(news))}\n\n"
 
 
 class _Viewer:
