@@ -9,10 +9,11 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
-from starlette.routing import Route, Router
+from starlette.routing import Route
 
 from mangum.local.dashboard.access import LoopbackOnly
 from mangum.local.dashboard.connection_list import connection_list
@@ -82,7 +83,7 @@ class Dashboard:
         self._groups = groups
         self._path = path
         self._stream = Stream(journal, self._news)
-        self._app = LoopbackOnly(Router(self._routes()))
+        self._app = LoopbackOnly(Starlette(routes=self._routes()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
@@ -205,7 +206,7 @@ class Dashboard:
                 for connection_id in connection_ids:
                     known[connection_id] = await self._groups(connection_id)
         except Exception as error:  # whatever a store may raise: the connections are there all the same
-            logger.warning("The groups of WebSocket connections are not known: %s", error or "the store is slow")
+            logger.warning("The groups of WebSocket connections are not known: %s", str(error) or "the store is slow")
         return known
 
     # Every page
