@@ -97,6 +97,7 @@ class DashboardWindow:
     def show(self, view: str) -> None:
         """Change to "Connections" or "Invocations"."""
         self.page.get_by_role("navigation").get_by_role("link", name=view).click()
+        self.page.wait_for_load_state()
         expect(self.page.locator("#live")).to_have_text("live")
 
     def connection(self, group: str) -> Locator:
