@@ -1,0 +1,72 @@
+"""Who may see the page: a browser on this machine that was sent there by nobody else."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from mangum.types import ASGI, Message, Receive, Scope, Send
+
+__all__ = ["LoopbackOnly"]
+
+# Another name for this machine's address may be an attacker's, who had it resolved to this machine (DNS rebinding).
+_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+
+_HEADERS = [
+    (b"content-security-policy", b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
+    (b"x-frame-options", b"DENY"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+]
+
+
+class LoopbackOnly:
+    """An application for this machine's own browsers: others get a 403. A request that changes something has to come
+    from a page of its own."""
+
+    def __init__(self, app: ASGI) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        refusal = _refusal(Request(scope))
+        app = self._app if refusal is None else PlainTextResponse(f"{refusal}\n", 403)
+        await app(scope, receive, send_guarded)
+
+
+def _refusal(request: Request) -> str | None:
+    if request.client is None or not _is_loopback(request.client.host):
+        return "This page is for this machine only."
+    hosts = request.headers.getlist("host")
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        return "This page answers to localhost, 127.0.0.1 and [::1] only."
+    if request.method not in ("GET", "HEAD") and not _is_own(request, hosts[0]):
+        return "This has to come from the page itself."
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
+
+
+def _is_own(request: Request, host: str) -> bool:
+    origin = request.headers.get("origin")
+    if origin is not None:
+        return origin.lower() == f"{request.url.scheme}://{host}".lower()
+    return request.headers.get("sec-fetch-site") == "same-origin"
