@@ -51,7 +51,9 @@ class DevServer:
     def wait_for(self, pattern: str, count: int = 1, timeout_s: float = _START_S) -> re.Match[str]:
         """Wait until it has printed so many lines that match, and return the last one's match."""
         with self._said:
-            assert self._said.wait_for(lambda: self._is_over or len(self._found(pattern)) >= count, timeout_s), self.output
+            assert self._said.wait_for(lambda: self._is_over or len(self._found(pattern)) >= count, timeout_s), (
+                self.output
+            )
             found = self._found(pattern)
             assert len(found) >= count, self.output
             return found[count - 1]

@@ -18,6 +18,7 @@ from mangum.local.answers import (
     read_payload_v2,
 )
 
+
 def test_reading_payload_v1() -> None:
     answer = {
         "statusCode": "201",
@@ -105,5 +106,3 @@ def test_any_answer_is_read_or_refused(answer: Any) -> None:
             status, _, body = read(answer)
             assert 200 <= status <= 599
             assert isinstance(body, bytes)
-
-

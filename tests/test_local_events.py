@@ -90,7 +90,6 @@ def test_which_bodies_are_base64(content_type: str | None, body: bytes, encoded:
     assert rest_api_event(request)["isBase64Encoded"] is (body == b"\xff")
 
 
-
 def get(path: str, *headers: tuple[str, str]) -> HTTPRequest:
     return HTTPRequest(method="GET", path=path, headers=headers)
 
@@ -178,7 +177,16 @@ SAMPLES = {
     "vpc-lattice": "vpcLatticeV2Event.json",
 }
 # What only some APIs have, and what samples of other years have in excess.
-NOT_ALWAYS = {"pathParameters", "stageVariables", "authorizer", "authentication", "cookies", "body", "version", "messageId"}
+NOT_ALWAYS = {
+    "pathParameters",
+    "stageVariables",
+    "authorizer",
+    "authentication",
+    "cookies",
+    "body",
+    "version",
+    "messageId",
+}
 
 
 @pytest.mark.parametrize("source", sorted(SAMPLES))
@@ -190,4 +198,3 @@ def test_an_event_has_the_keys_of_aws_own(source: str) -> None:
     theirs: dict[str, Any] = sample.get("requestContext") or {}
     ours: dict[str, Any] = event.get("requestContext") or {}
     assert set(theirs) - set(ours) <= NOT_ALWAYS
-

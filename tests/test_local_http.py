@@ -166,7 +166,9 @@ async def test_an_api_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -
         ("alb", 1024 * 1024, "413 Request Entity Too Large"),
     ],
 )
-async def test_bodies_that_are_too_large(source: str, most: int, message: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bodies_that_are_too_large(
+    source: str, most: int, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def in_pieces() -> AsyncIterator[bytes]:
         yield bytes(most)
         yield b"!"

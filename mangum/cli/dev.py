@@ -23,16 +23,8 @@ class SourceName(enum.StrEnum):
     ALB = "alb"
 
 
-class RuntimeName(enum.StrEnum):
-    """What runs the function in a worker process."""
-
-    MANGUM = "mangum"
-    AWSLAMBDARIC = "awslambdaric"
-
-
 _FRONT = "The front door"
 _FUNCTION = "The function"
-_WEBSOCKETS = "WebSocket API"
 
 
 def dev(
@@ -60,15 +52,6 @@ def dev(
             rich_help_panel=_FRONT,
         ),
     ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Run the function in up to so many processes; 0: in this one.", rich_help_panel=_FUNCTION
-        ),
-    ] = 0,
-    runtime: Annotated[
-        RuntimeName, typer.Option(help="What runs the function in a worker.", rich_help_panel=_FUNCTION)
-    ] = RuntimeName.MANGUM,
     timeout: Annotated[
         float,
         typer.Option(
@@ -88,26 +71,11 @@ def dev(
             show_envvar=True,
             show_default="a temporary SQLite file",
             help="Where WebSocket connections are stored.",
-            rich_help_panel=_WEBSOCKETS,
+            rich_help_panel=_FUNCTION,
         ),
     ] = None,
-    route: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A route beside $connect, $default and $disconnect. Repeatable.", rich_help_panel=_WEBSOCKETS
-        ),
-    ] = None,
-    route_selection_expression: Annotated[
-        str, typer.Option(help="What a message is routed by.", rich_help_panel=_WEBSOCKETS)
-    ] = "$request.body.action",
-    idle_timeout: Annotated[
-        float, typer.Option(min=0.05, help="Close a silent connection after seconds.", rich_help_panel=_WEBSOCKETS)
-    ] = 600.0,
-    connection_lifetime: Annotated[
-        float, typer.Option(min=0.05, help="Close any connection after seconds.", rich_help_panel=_WEBSOCKETS)
-    ] = 7200.0,
 ) -> None:
-    """Serve an application on this machine, as API Gateway and Lambda do: HTTP, and WebSockets on the same port."""
+    """Serve an application on this machine, as a front door of AWS and Lambda do."""
     from mangum.local.server import serve  # which loads a web server: other commands need none
 
     settings = ServerSettings(
@@ -121,16 +89,10 @@ def dev(
         base_path=base_path,
         multi_value_headers=multi_value_headers,
         integration_timeout_s=integration_timeout,
-        workers=workers,
-        runtime=runtime.value,
         timeout_s=timeout,
         memory_mb=memory,
         reloads=reload,
         dsn=dsn,
-        routes=tuple(route or ()),
-        route_selection_expression=route_selection_expression,
-        idle_timeout_s=idle_timeout,
-        connection_lifetime_s=connection_lifetime,
     )
     try:
         serve(settings, typer.echo)

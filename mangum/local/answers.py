@@ -32,9 +32,7 @@ _MOST_ALB_HEADER_BYTES = 32 * 1024
 _REMAPPED = frozenset(
     {"authorization", "connection", "content-md5", "date", "max-forwards", "server", "user-agent", "www-authenticate"}
 )
-_DROPPED = frozenset(
-    {"expect", "host", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "via"}
-)
+_DROPPED = frozenset({"expect", "host", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "via"})
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN = re.compile(r"[\0\r\n]")
@@ -54,7 +52,9 @@ def read_payload_v1(answer: Any) -> HTTPResponse:
     seen = set(multi)
     pairs = multi + [pair for pair in _pairs(fields, "headers") if pair not in seen]
     pairs = [
-        (f"x-amzn-remapped-{name}" if name in _REMAPPED else name, value) for name, value in pairs if name not in _DROPPED
+        (f"x-amzn-remapped-{name}" if name in _REMAPPED else name, value)
+        for name, value in pairs
+        if name not in _DROPPED
     ]
     if not any(name == "content-type" for name, _ in pairs):
         pairs.append(("content-type", "application/json"))

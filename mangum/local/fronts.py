@@ -1,5 +1,5 @@
-"""The front doors that `mangum dev` stands in for: what each makes of a request and of an answer, what it does not take,
-and what its clients get where there is no answer.
+"""The front doors that `mangum dev` stands in for: what each makes of a request and of an answer, what it does not
+take, and what its clients get where there is no answer.
 
 Limits: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html,
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
@@ -60,7 +60,9 @@ class FrontDoor:
         """The answer to a request that it does not take, whatever its body."""
         if request.method in self.refused_methods:
             return self.error(405, "Method Not Allowed")
-        head = len(request.method) + len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
+        head = (
+            len(request.method) + len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
+        )
         if head > self.most_head:
             return self.error(431, "Request Header Fields Too Large")
         if request.path != self.prefix and not request.path.startswith(f"{self.prefix}/"):
@@ -107,7 +109,7 @@ def _text(status: int, text: str) -> HTTPResponse:
 
 def _page(status: int, text: str) -> HTTPResponse:
     title = f"{status} {text}"
-    page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+    page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<h1>{title}</h1>\r\n</body>\r\n</html>\r\n"
     return status, [("content-type", "text/html")], page.encode()
 
 

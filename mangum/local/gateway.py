@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from mangum.types import ASGI, Receive, Scope, Send
@@ -22,40 +21,19 @@ class Part(Protocol):
 
 
 class Gateway:
-    """An ASGI application of four parts.
+    """An ASGI application of two parts: the front door for HTTP requests, and the page at /_mangum, if there is one."""
 
-    Args:
-        http: The front door for HTTP requests.
-        websockets: The WebSocket API.
-        connections: Its `@connections`, for the requests that `is_connections` tells by their path.
-        dashboard: The page at /_mangum, if there is one.
-    """
-
-    def __init__(
-        self,
-        *,
-        http: ASGI,
-        websockets: ASGI,
-        connections: ASGI,
-        is_connections: Callable[[bytes], bool],
-        dashboard: Part | None,
-    ) -> None:
+    def __init__(self, http: ASGI, dashboard: Part | None) -> None:
         self._http = http
-        self._websockets = websockets
-        self._connections = connections
-        self._is_connections = is_connections
         self._dashboard = dashboard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._part_for(scope)(scope, receive, send)
+        await self._part_for(scope["raw_path"])(scope, receive, send)
 
-    def _part_for(self, scope: Scope) -> ASGI:
-        if scope["type"] == "websocket":
-            return self._websockets
-        path: bytes = scope["raw_path"]
+    def _part_for(self, path: bytes) -> ASGI:
         if self._dashboard is not None and (path == _DASHBOARD or path.startswith(_DASHBOARD + b"/")):
             return self._dashboard
-        return self._connections if self._is_connections(path) else self._http
+        return self._http
 
     def close(self) -> None:
         """The server ends: end what would not end by itself."""

@@ -13,8 +13,10 @@ from contextlib import AsyncExitStack
 import uvicorn
 
 from mangum.exceptions import ConfigurationError
-from mangum.local.function import Function, FunctionSettings
-from mangum.local.gateway import Gateway, HTTPFront
+from mangum.local.dashboard import Dashboard
+from mangum.local.fronts import front_door
+from mangum.local.gateway import Gateway
+from mangum.local.http_front import HTTPFront
 from mangum.local.in_process import InProcess
 from mangum.local.invocations import Journal
 from mangum.local.reload import reload_on_change
@@ -40,26 +42,31 @@ def serve(settings: ServerSettings, report: Report) -> None:
 
 
 async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, report: Report) -> None:
+    door = front_door(settings.source, settings.event_settings, settings.integration_timeout_s)
+    journal = Journal()
     async with AsyncExitStack() as stack:
-        function = await stack.enter_async_context(_function(settings, settings.function_settings(dsn)))
+        function = await stack.enter_async_context(InProcess(settings.function_settings(dsn)))
         service = await stack.enter_async_context(LambdaService(function))
-        server = _Server(_gateway(settings, service, report))
-        report(f"{settings.target} as {settings.source}: {_url(settings.host, listener)} (Ctrl-C to stop)")
+        http = HTTPFront(door, service, journal, report)
+        dashboard = None
+        url = _url(settings.host, listener)
+        report(f"{settings.target} as {settings.source}: {url}{door.prefix} (Ctrl-C to stop)")
+        if settings.has_dashboard:
+            dashboard = Dashboard(
+                journal,
+                source=settings.source,
+                target=settings.target,
+                send_again=http.send_again,
+                path=door.prefix or "/",
+            )
+            report(f"Its invocations: {url}/_mangum")
         async with asyncio.TaskGroup() as group:
             reloading = (
                 group.create_task(reload_on_change(function, settings.folder, report)) if settings.reloads else None
             )
-            await server.serve(sockets=[listener])
+            await _Server(Gateway(http, dashboard)).serve(sockets=[listener])
             if reloading is not None:
                 reloading.cancel()
-
-
-def _function(settings: ServerSettings, function_settings: FunctionSettings) -> Function:
-    return InProcess(function_settings)
-
-
-def _gateway(settings: ServerSettings, service: LambdaService, report: Report) -> Gateway:
-    return Gateway(HTTPFront(service, settings.source, Journal(), report))
 
 
 class _Server(uvicorn.Server):

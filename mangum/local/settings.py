@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mangum.local.events.requests import EventSettings
 from mangum.local.function import FunctionSettings
 
 __all__ = ["ServerSettings"]
@@ -27,17 +28,16 @@ class ServerSettings:
     multi_value_headers: bool = False
     integration_timeout_s: float | None = None  # `None`: the front door's own
 
-    workers: int = 0  # 0: in this process
-    runtime: str = "mangum"
     timeout_s: float = 30.0  # 0: none
     memory_mb: int = 1769
     reloads: bool = True
 
     dsn: str | None = None  # `None`: a temporary SQLite file
-    routes: tuple[str, ...] = ()
-    route_selection_expression: str = "$request.body.action"
-    idle_timeout_s: float = 600.0
-    connection_lifetime_s: float = 7200.0
+
+    @property
+    def event_settings(self) -> EventSettings:
+        """The front door's part."""
+        return EventSettings(stage=self.stage, base_path=self.base_path, multi_value_headers=self.multi_value_headers)
 
     def function_settings(self, dsn: str) -> FunctionSettings:
         """The function's part, with the store that it is to use."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from mangum.local.events.requests import (
     ACCOUNT_ID,
+    DEFAULT,
     REGION,
     EventSettings,
     HTTPRequest,
@@ -18,7 +19,7 @@ from mangum.local.events.requests import (
 __all__ = ["alb_event"]
 
 
-def alb_event(request: HTTPRequest, settings: EventSettings = EventSettings()) -> dict[str, Any]:
+def alb_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """Path and query as they were sent; of what is repeated the last, or all with multi-value headers."""
     pairs = forwarded_headers(request, str.lower)
     query = _quoted_query(request.query_string)

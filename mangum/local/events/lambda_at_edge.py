@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from mangum.local.events.requests import API_ID, EventSettings, HTTPRequest, request_id
+from mangum.local.events.requests import API_ID, DEFAULT, EventSettings, HTTPRequest, request_id
 
 __all__ = ["origin_request_event", "viewer_request_event"]
 
 
-def viewer_request_event(request: HTTPRequest, settings: EventSettings = EventSettings()) -> dict[str, Any]:
+def viewer_request_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """What CloudFront asks when a viewer's request comes in."""
     return _event(request, "viewer-request")
 
 
-def origin_request_event(request: HTTPRequest, settings: EventSettings = EventSettings()) -> dict[str, Any]:
+def origin_request_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """What CloudFront asks before it goes to the origin."""
     event = _event(request, "origin-request")
     event["Records"][0]["cf"]["request"]["origin"] = {

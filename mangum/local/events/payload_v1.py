@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from mangum.local.events.requests import (
     ACCOUNT_ID,
     API_ID,
+    DEFAULT,
     REGION,
     EventSettings,
     HTTPRequest,
@@ -32,11 +33,11 @@ _NOT_HANDED_ON = frozenset(
 )
 
 
-def rest_api_event(request: HTTPRequest, settings: EventSettings = EventSettings()) -> dict[str, Any]:
+def rest_api_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """A REST API with a greedy proxy resource: the path as it was sent, the query decoded.
 
-    The stage is in no path where a custom domain is mapped to it, which is how `settings` without a stage or with a base
-    path are taken. A body that is UTF-8 comes as text, as without binary media types; another as base64, as with them.
+    The stage is in no path where a custom domain is mapped to it, which is how `settings` without a stage or with a
+    base path are taken. A body that is UTF-8 comes as text, as without binary media types; another as base64.
     """
     pairs = [pair for pair in forwarded_headers(request) if pair[0].lower() not in _NOT_HANDED_ON]
     query_string = request.query_string.replace(";", "&")
@@ -51,7 +52,7 @@ def rest_api_event(request: HTTPRequest, settings: EventSettings = EventSettings
     return event
 
 
-def http_api_v1_event(request: HTTPRequest, settings: EventSettings = EventSettings()) -> dict[str, Any]:
+def http_api_v1_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """An HTTP API with the older format: path and query decoded, the stage in the path if it has a name."""
     path = unquote(request.path if settings.stage is None else f"/{settings.stage}{request.path}")
     pairs = forwarded_headers(request)

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from mangum.local.events.requests import (
     ACCOUNT_ID,
     API_ID,
+    DEFAULT,
     REGION,
     EventSettings,
     HTTPRequest,
@@ -25,7 +26,7 @@ from mangum.local.events.requests import (
 __all__ = ["function_url_event", "http_api_event"]
 
 
-def http_api_event(request: HTTPRequest, settings: EventSettings = EventSettings()) -> dict[str, Any]:
+def http_api_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """The path arrives decoded, with the stage if that has a name, and the cookies apart from the headers."""
     stage = settings.stage or "$default"
     path = unquote(request.path if settings.stage is None else f"/{settings.stage}{request.path}")
@@ -34,7 +35,7 @@ def http_api_event(request: HTTPRequest, settings: EventSettings = EventSettings
     return event
 
 
-def function_url_event(request: HTTPRequest, settings: EventSettings = EventSettings()) -> dict[str, Any]:
+def function_url_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """The path arrives as it was sent, and the Cookie header stays."""
     domain = f"{API_ID}.lambda-url.{REGION}.on.aws"
     event = _event(request, domain, request.path, unquote(request.path), "$default")

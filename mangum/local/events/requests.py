@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qsl
 
 from mangum.media_types import media_type
@@ -15,6 +14,7 @@ from mangum.media_types import media_type
 __all__ = [
     "ACCOUNT_ID",
     "API_ID",
+    "DEFAULT",
     "HOP_BY_HOP",
     "REGION",
     "EventSettings",
@@ -68,9 +68,14 @@ class HTTPRequest:
 class EventSettings:
     """How an API or a target group is set up."""
 
-    stage: str | None = None  # of an API; `None` is `$default` at an HTTP API, and what a domain is mapped to at a REST API
+    stage: str | None = (
+        None  # of an API; `None` is `$default` at an HTTP API, and what a domain is mapped to at a REST API
+    )
     base_path: str = ""  # "/prefix": the mapping of a custom domain to the API
     multi_value_headers: bool = False  # the attribute of a load balancer's target group
+
+
+DEFAULT = EventSettings()
 
 
 def forwarded_headers(request: HTTPRequest, spell: Callable[[str], str] = str) -> list[tuple[str, str]]:
@@ -130,5 +135,3 @@ def request_time() -> str:
 def now_ms() -> int:
     """Now, in Unix milliseconds."""
     return int(time.time() * 1000)
-
-

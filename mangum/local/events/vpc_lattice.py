@@ -6,6 +6,7 @@ from typing import Any
 
 from mangum.local.events.requests import (
     ACCOUNT_ID,
+    DEFAULT,
     REGION,
     EventSettings,
     HTTPRequest,
@@ -19,7 +20,7 @@ from mangum.local.events.requests import (
 __all__ = ["vpc_lattice_v1_event", "vpc_lattice_v2_event"]
 
 
-def vpc_lattice_v1_event(request: HTTPRequest, settings: EventSettings = EventSettings()) -> dict[str, Any]:
+def vpc_lattice_v1_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """Version 1: the query in the path, repeated headers joined."""
     body, is_base64 = _body(request)
     return {
@@ -32,7 +33,7 @@ def vpc_lattice_v1_event(request: HTTPRequest, settings: EventSettings = EventSe
     }
 
 
-def vpc_lattice_v2_event(request: HTTPRequest, settings: EventSettings = EventSettings()) -> dict[str, Any]:
+def vpc_lattice_v2_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """Version 2: the query in the path, headers as lists."""
     body, is_base64 = _body(request)
     arn = f"arn:aws:vpc-lattice:{REGION}:{ACCOUNT_ID}"
