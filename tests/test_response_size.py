@@ -7,11 +7,12 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from benchmarks import payloads
 from mangum import Mangum
-from mangum.handlers.answer_size import _OF_ALL, _OF_ASCII, LAMBDA_RESPONSE_LIMIT, _Escapes, _json_size
+from mangum.handlers.answer_size import _OF_ALL, _OF_ASCII, _Escapes, _json_size
 from mangum.local.requests import HTTPRequest
 from mangum.types import Headers
 from tests.apps import Recorder
@@ -99,8 +100,35 @@ def test_it_is_told_for_sure_whether_it_fits(escapes: _Escapes, ensure_ascii: bo
     assert (_json_size(text.encode(), escapes, budget) <= budget) == (size <= budget)
 
 
+@BOTH_RUNTIMES
+@given(
+    record=st.text(st.sampled_from('abcdefgh"\n\x01é€😀'), min_size=1, max_size=60),
+    padding=st.integers(0, 300),
+    excess=st.floats(0, 0.2),
+)
+@example(record="a" + '"' * 126, padding=0, excess=0.2)  # all that one of the samples sees is the letter
+@example(record="a" + '"' * 130, padding=0, excess=0.2)
+@example(record=" " + "\x01" * 253, padding=0, excess=0.2)
+@settings(deadline=None)
+def test_a_large_text_that_does_not_fit_is_found(
+    escapes: _Escapes, ensure_ascii: bool, record: str, padding: int, excess: float
+) -> None:
+    text = record + " " * padding
+    text *= 1_000_000 // len(text.encode()) + 1
+    budget = int(json_size(text, ensure_ascii) / (1 + excess)) - 1
+    assert _json_size(text.encode(), escapes, budget) > budget
+
+
+@BOTH_RUNTIMES
+def test_a_large_text_that_fits_is_not_taken_for_larger(escapes: _Escapes, ensure_ascii: bool) -> None:
+    text = payloads.text(1_000_000, beyond_ascii=True)
+    size = json_size(text, ensure_ascii)
+    assert _json_size(text.encode(), escapes, size) == size
+    assert _json_size(text.encode(), escapes, int(size * 1.1)) == pytest.approx(size, rel=0.004)
+
+
 def test_text_far_from_the_limit_is_not_read_to_its_end() -> None:
-    assert _json_size(b'"' * 1_100_000, _OF_ASCII, LAMBDA_RESPONSE_LIMIT) < 2_200_000
+    assert _json_size(b'"' * 100_000, _OF_ASCII, 600_000) == 100_000
 
 
 def test_text_beyond_ascii_is_escaped_by_lambdas_runtime_of_python_3_11_alone() -> None:
