@@ -7,11 +7,12 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from benchmarks import payloads
 from mangum import Mangum
-from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT, _json_size
+from mangum.handlers.answer_size import _OF_ALL, _OF_ASCII, _Escapes, _json_size
 from mangum.local.events.lambda_at_edge import origin_request_event, viewer_request_event
 from mangum.local.events.requests import HTTPRequest
 from mangum.types import Headers
@@ -76,28 +77,59 @@ def test_headers_count() -> None:
     assert answer(event, b"", headers=[[b"x-%d" % number, b"h" * 1_000] for number in range(60)])["status"] == "500"
 
 
-@pytest.mark.parametrize("escapes", [False, True])
-@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), repeat=st.sampled_from([1, 7]))
-def test_the_size_is_that_of_the_json_document(escapes: bool, text: str, repeat: int) -> None:
-    text = "é" + text * repeat
-    body = text.encode()
-    size = len(json.dumps(text, ensure_ascii=escapes).encode()) - 2
-    beyond_ascii = len(body) - len(text) if escapes else 0
-    assert _json_size(body, beyond_ascii, size) <= size
-    assert _json_size(body, beyond_ascii, size - 1) > size - 1
+BOTH_RUNTIMES = pytest.mark.parametrize(
+    ("escapes", "ensure_ascii"), [(_OF_ASCII, False), (_OF_ALL, True)], ids=["3.12", "3.11"]
+)
 
 
-@given(text=st.text(st.sampled_from('abc"\n\x01é€😀'), max_size=400_000 // 1000), budget=st.integers(0, 3000))
-def test_it_is_told_for_sure_whether_it_fits(text: str, budget: int) -> None:
-    size = len(json.dumps(text, ensure_ascii=False).encode()) - 2
-    assert (_json_size(text.encode(), 0, budget) <= budget) == (size <= budget)
-    escaped = len(json.dumps(text).encode()) - 2
-    beyond_ascii = len(text.encode()) - len(text)
-    assert (_json_size(text.encode(), beyond_ascii, budget) <= budget) == (escaped <= budget)
+def json_size(text: str, ensure_ascii: bool) -> int:
+    return len(json.dumps(text, ensure_ascii=ensure_ascii).encode()) - 2
+
+
+@BOTH_RUNTIMES
+@given(text=st.text(st.characters(exclude_categories=["Cs"])), repeat=st.sampled_from([1, 7]))
+def test_the_size_is_that_of_the_json_document(escapes: _Escapes, ensure_ascii: bool, text: str, repeat: int) -> None:
+    size = json_size(text * repeat, ensure_ascii)
+    assert _json_size((text * repeat).encode(), escapes, size) <= size
+    assert not text or _json_size((text * repeat).encode(), escapes, size - 1) > size - 1
+
+
+@BOTH_RUNTIMES
+@given(text=st.text(st.sampled_from('abc"\n\x01\x7fé€😀'), max_size=400), budget=st.integers(0, 3000))
+def test_it_is_told_for_sure_whether_it_fits(escapes: _Escapes, ensure_ascii: bool, text: str, budget: int) -> None:
+    size = json_size(text, ensure_ascii)
+    assert (_json_size(text.encode(), escapes, budget) <= budget) == (size <= budget)
+
+
+@BOTH_RUNTIMES
+@given(
+    record=st.text(st.sampled_from('abcdefgh"\n\x01é€😀'), min_size=1, max_size=60),
+    padding=st.integers(0, 300),
+    excess=st.floats(0, 0.2),
+)
+@example(record="a" + '"' * 126, padding=0, excess=0.2)  # all that one of the samples sees is the letter
+@example(record="a" + '"' * 130, padding=0, excess=0.2)
+@example(record=" " + "\x01" * 253, padding=0, excess=0.2)
+@settings(deadline=None)
+def test_a_large_text_that_does_not_fit_is_found(
+    escapes: _Escapes, ensure_ascii: bool, record: str, padding: int, excess: float
+) -> None:
+    text = record + " " * padding
+    text *= 1_000_000 // len(text.encode()) + 1
+    budget = int(json_size(text, ensure_ascii) / (1 + excess)) - 1
+    assert _json_size(text.encode(), escapes, budget) > budget
+
+
+@BOTH_RUNTIMES
+def test_a_large_text_that_fits_is_not_taken_for_larger(escapes: _Escapes, ensure_ascii: bool) -> None:
+    text = payloads.text(1_000_000, beyond_ascii=True)
+    size = json_size(text, ensure_ascii)
+    assert _json_size(text.encode(), escapes, size) == size
+    assert _json_size(text.encode(), escapes, int(size * 1.1)) == pytest.approx(size, rel=0.004)
 
 
 def test_text_far_from_the_limit_is_not_read_to_its_end() -> None:
-    assert _json_size(b'"' * 1_100_000, 0, LAMBDA_RESPONSE_LIMIT) < 2_200_000
+    assert _json_size(b'"' * 100_000, _OF_ASCII, 600_000) == 100_000
 
 
 def test_text_beyond_ascii_is_escaped_by_lambdas_runtime_of_python_3_11_alone() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from mangum.config import AUTO, Config
-from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT, check_size, decode_body, encode_body, may_be_too_large
+from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT, check_size, may_be_too_large
+from mangum.handlers.bodies import decode_body, encode_body
 from mangum.handlers.fields import FieldList, invalid_event
 from mangum.handlers.headers import HeaderPairs, decode_headers
 from mangum.handlers.origin import Origin, server
@@ -20,7 +21,7 @@ __all__ = ["HTTPHandler"]
 # As in requestContext.protocol; "1.1" where it is absent, since no source passes on what it spoke with the client.
 _HTTP_VERSIONS = {"HTTP/1.0": "1.0", "HTTP/2": "2", "HTTP/2.0": "2"}
 
-_SURELY_SMALL = 512  # characters of a body that every source carries
+_SURELY_SMALL = 512  # bytes of a body that every source carries
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _LOCAL_PREFIXES = (*(f"{host}:" for host in _LOCAL_HOSTS), "offlineContext_")
 
@@ -89,7 +90,7 @@ class HTTPHandler(ABC):
         body, is_base64 = encode_body(sent, content_type, known.get("content-encoding"), config.text_mime_types.match)
         if config.exclude_headers:
             pairs = [pair for pair in pairs if pair[0] not in config.exclude_headers]
-        if self.measures_always or (len(body) > _SURELY_SMALL and may_be_too_large(body, self.response_limit)):
+        if self.measures_always or (len(sent) > _SURELY_SMALL and may_be_too_large(sent, self.response_limit)):
             check_size(sent, body, is_base64, pairs, self.response_limit, self.way_out)
         return self._answer(response["status"], pairs, body, is_base64)
 

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT
+from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT
 from mangum.local.invocations import Invocation
 
 __all__ = ["MOST_EVENT_BYTES", "EventTooLarge", "Function", "FunctionFailed", "FunctionSettings", "FunctionTimedOut"]
