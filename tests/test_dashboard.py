@@ -545,7 +545,7 @@ async def served(fixture: Fixture) -> AsyncIterator[tuple[httpx.AsyncClient, uvi
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        server = uvicorn.Server(uvicorn.Config(fixture.dashboard, log_level="warning", lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(fixture.dashboard, log_level="warning", lifespan="off", ws="none"))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with asyncio.timeout(LIMIT_S), httpx.AsyncClient(base_url=url, timeout=LIMIT_S) as client:
             task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -467,6 +467,15 @@ async def test_the_service_waits_for_nothing_at_its_end(code: FunctionFolder) ->
         sys.modules[code.module].released.set()
 
 
+async def test_what_is_no_method_is_not_timed(code: FunctionFolder) -> None:
+    code.write(ADAPTED.replace("SCOPE", "'process'"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MANGUM_DSN", f"sqlite://{code.folder}/connections.db")
+        async with InProcess(code.settings()):
+            handler = sys.modules[code.module].handler
+            assert handler._gateway.store.value_limit is None
+
+
 def test_the_journal_keeps_the_last() -> None:
     journal = Journal(most=2)
     told: list[Invocation] = []

@@ -78,6 +78,7 @@ class _Server(uvicorn.Server):
                 gateway,
                 log_level="warning",
                 lifespan="off",
+                ws="none",
                 server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=_GRACE_S,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from functools import partial
 from types import TracebackType
 
 from mangum.local.function import Function
 from mangum.local.invocations import Invocation
 
 __all__ = ["LambdaService"]
+
+logger = logging.getLogger("mangum.local")
 
 
 class LambdaService:
@@ -42,7 +46,11 @@ class LambdaService:
         task = self._group.create_task(self._run(invocation))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        outcome = await asyncio.shield(task)
+        try:
+            outcome = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(partial(_report, invocation))
+            raise
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -53,3 +61,9 @@ class LambdaService:
             return await self._function.invoke(invocation)
         except Exception as error:
             return error
+
+
+def _report(invocation: Invocation, task: asyncio.Task[str | Exception]) -> None:
+    """A failure that nobody waits for any more is the developer's to know all the same."""
+    if not task.cancelled() and isinstance(failure := task.result(), Exception):
+        logger.error("%s: %s", invocation.title, failure)
