@@ -100,6 +100,7 @@ class Process(asyncio.SubprocessProtocol):
             self._drain.cancel()
         for fd in self._partial:
             self._note_partial(fd)
+        self._transport.close()
         self._over.set()
         self._ended(self._transport.get_returncode() or 0)
 

@@ -274,10 +274,10 @@ def _settling(answer: asyncio.Future[str]) -> Iterator[None]:
     try:
         yield
     except FunctionFailed as failure:
-        if answer.done():
-            logger.warning("The function has answered, and then failed: %s", failure)
-        else:
+        if not answer.done():
             answer.set_exception(failure)
+        elif answer.cancelled() or answer.exception() is not failure:
+            logger.warning("Nobody waited any more when the function failed: %s", failure)
     finally:
         if not answer.done():
             answer.set_exception(FunctionFailed("Runtime.ExitError", "the gateway has been stopped"))
