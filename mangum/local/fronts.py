@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from mangum.exceptions import ConfigurationError
 from mangum.local.answers import (
@@ -20,8 +21,8 @@ from mangum.local.answers import (
     read_payload_v1,
     read_payload_v2,
 )
-from mangum.local.events import EVENT_BUILDERS, EventBuilder
-from mangum.local.events.requests import EventSettings, HTTPRequest
+from mangum.local.events import EVENT_BUILDERS
+from mangum.local.events.requests import DEFAULT, EventSettings, HTTPRequest
 
 __all__ = ["FrontDoor", "front_door"]
 
@@ -34,8 +35,6 @@ class FrontDoor:
     """One front door, set up. Sizes are in bytes, times in seconds."""
 
     source: str
-    settings: EventSettings
-    build: EventBuilder
     read: AnswerReader
     error: Callable[[int, str], HTTPResponse]  # of the front door's own, from a status and a text
     most_body: int  # of a request
@@ -45,11 +44,13 @@ class FrontDoor:
     not_found: tuple[int, str] = (404, "Not Found")  # for a path that is none of the API's
     too_large: tuple[int, str] = (413, "Request Entity Too Large")
     failed: tuple[int, str] = (502, "Internal server error")  # the function, or its answer
-    refused_methods: frozenset[str] = field(default_factory=frozenset)
+    refused_methods: frozenset[str] = frozenset()
+    settings: EventSettings = DEFAULT
 
-    def place(self, request: HTTPRequest) -> HTTPRequest:
-        """A request that is not refused, with its path in the API: without stage or base path."""
-        return replace(request, path=request.path[len(self.prefix) :] or "/")
+    def event(self, request: HTTPRequest, body: bytes) -> dict[str, Any]:
+        """The event of a request that is not refused. Its path in the API is without stage and base path."""
+        placed = replace(request, path=request.path[len(self.prefix) :] or "/", body=body)
+        return EVENT_BUILDERS[self.source](placed, self.settings)
 
     @property
     def prefix(self) -> str:
@@ -118,8 +119,6 @@ _FRONT_DOORS = {
     for door in (
         FrontDoor(
             source="http-api",
-            settings=EventSettings(),
-            build=EVENT_BUILDERS["http-api"],
             read=read_payload_v2,
             error=_json,
             most_body=10 * _MB,
@@ -129,8 +128,6 @@ _FRONT_DOORS = {
         ),
         FrontDoor(
             source="rest-api",
-            settings=EventSettings(),
-            build=EVENT_BUILDERS["rest-api"],
             read=read_payload_v1,
             error=_json,
             most_body=10 * _MB,
@@ -141,8 +138,6 @@ _FRONT_DOORS = {
         ),
         FrontDoor(
             source="function-url",
-            settings=EventSettings(),
-            build=EVENT_BUILDERS["function-url"],
             read=read_payload_v2,
             error=_text,
             most_body=6 * _MB,
@@ -151,8 +146,6 @@ _FRONT_DOORS = {
         ),
         FrontDoor(
             source="alb",
-            settings=EventSettings(),
-            build=EVENT_BUILDERS["alb"],
             read=read_alb,
             error=_page,
             most_body=_MB,

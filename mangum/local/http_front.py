@@ -7,7 +7,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from mangum.local.answers import HTTPResponse, MalformedAnswer
 from mangum.local.events.requests import HTTPRequest
@@ -38,13 +37,13 @@ class HTTPFront:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = time.perf_counter()
-        head = _head_of(scope)
+        head, title = _head_of(scope), request_line(scope)
         response = self._door.refusal(head)
         if response is None:
-            response = await self._respond(head, receive, request_line(scope))
+            response = await self._respond(head, receive, title)
         if response is None:
             return  # nobody is there any more
-        self._report(f"{request_line(scope)} {response[0]} {(time.perf_counter() - begin) * 1000:.1f} ms")
+        self._report(f"{title} {response[0]} {(time.perf_counter() - begin) * 1000:.1f} ms")
         await _send(response, head.method, send)
 
     async def send_again(self, invocation: Invocation) -> None:
@@ -68,8 +67,7 @@ class HTTPFront:
             return door.error(*door.too_large)
         if body is None:
             return None
-        event = door.build(replace(door.place(head), body=body), door.settings)
-        return await self._invoke(Invocation(source=door.source, title=title, event=event))
+        return await self._invoke(Invocation(source=door.source, title=title, event=door.event(head, body)))
 
     async def _invoke(self, invocation: Invocation) -> HTTPResponse:
         self._journal.begin(invocation)

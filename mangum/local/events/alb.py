@@ -10,9 +10,8 @@ from mangum.local.events.requests import (
     REGION,
     EventSettings,
     HTTPRequest,
-    body_field,
+    body_by_type_and_encoding,
     forwarded_headers,
-    is_text,
     lists,
 )
 
@@ -34,8 +33,7 @@ def alb_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[s
         event |= {"multiValueQueryStringParameters": lists(query), "multiValueHeaders": lists(pairs)}
     else:
         event |= {"queryStringParameters": dict(query), "headers": dict(pairs)}
-    text = not request.values("content-encoding") and is_text(request.values("content-type"))
-    event["body"], event["isBase64Encoded"] = body_field(request.body, text=text)
+    event["body"], event["isBase64Encoded"] = body_by_type_and_encoding(request)
     return event
 
 

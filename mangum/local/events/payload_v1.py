@@ -9,15 +9,15 @@ from urllib.parse import unquote
 
 from mangum.local.events.requests import (
     ACCOUNT_ID,
+    API_DOMAIN,
     API_ID,
     DEFAULT,
-    REGION,
     EventSettings,
     HTTPRequest,
+    body_by_type,
     body_field,
     decoded_query,
     forwarded_headers,
-    is_text,
     lists,
     now_ms,
     request_id,
@@ -54,12 +54,12 @@ def rest_api_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> d
 
 def http_api_v1_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """An HTTP API with the older format: path and query decoded, the stage in the path if it has a name."""
-    path = unquote(request.path if settings.stage is None else f"/{settings.stage}{request.path}")
+    path = unquote(settings.staged(request.path))
     pairs = forwarded_headers(request)
     event = _event(request, pairs, request.query_string, path, path, settings.stage or "$default")
     event |= {"version": "1.0", "resource": "$default", "pathParameters": None}
     event["requestContext"] |= {"resourceId": None, "resourcePath": "$default"}
-    event["body"], event["isBase64Encoded"] = body_field(request.body, text=is_text(request.values("content-type")))
+    event["body"], event["isBase64Encoded"] = body_by_type(request)
     event["body"] = event["body"] or None
     return event
 
@@ -69,9 +69,7 @@ def _paths(path: str, settings: EventSettings) -> tuple[str, str]:
     if settings.base_path:
         path = f"{settings.base_path}{path}" if path != "/" else settings.base_path
         return path, path
-    if settings.stage is None:
-        return path, path
-    return re.sub(r"^//+", "/", path), f"/{settings.stage}{path}"
+    return path if settings.stage is None else re.sub(r"^//+", "/", path), settings.staged(path)
 
 
 def _event(
@@ -89,7 +87,7 @@ def _event(
         "requestContext": {
             "accountId": ACCOUNT_ID,
             "apiId": API_ID,
-            "domainName": f"{API_ID}.execute-api.{REGION}.amazonaws.com",
+            "domainName": API_DOMAIN,
             "domainPrefix": API_ID,
             "extendedRequestId": "mangumdev=",
             "httpMethod": request.method,

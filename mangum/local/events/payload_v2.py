@@ -9,15 +9,15 @@ from urllib.parse import unquote
 
 from mangum.local.events.requests import (
     ACCOUNT_ID,
+    API_DOMAIN,
     API_ID,
     DEFAULT,
     REGION,
     EventSettings,
     HTTPRequest,
-    body_field,
+    body_by_type,
     decoded_query,
     forwarded_headers,
-    is_text,
     now_ms,
     request_id,
     request_time,
@@ -28,9 +28,8 @@ __all__ = ["function_url_event", "http_api_event"]
 
 def http_api_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """The path arrives decoded, with the stage if that has a name, and the cookies apart from the headers."""
-    stage = settings.stage or "$default"
-    path = unquote(request.path if settings.stage is None else f"/{settings.stage}{request.path}")
-    event = _event(request, f"{API_ID}.execute-api.{REGION}.amazonaws.com", path, path, stage)
+    path = unquote(settings.staged(request.path))
+    event = _event(request, API_DOMAIN, path, path, settings.stage or "$default")
     event["headers"].pop("cookie", None)
     return event
 
@@ -82,5 +81,5 @@ def _event(request: HTTPRequest, domain: str, raw_path: str, path: str, stage: s
             name: ",".join(values) for name, values in decoded_query(request.query_string).items()
         }
     if request.body:
-        event["body"], event["isBase64Encoded"] = body_field(request.body, text=is_text(request.values("content-type")))
+        event["body"], event["isBase64Encoded"] = body_by_type(request)
     return event

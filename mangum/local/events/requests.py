@@ -13,16 +13,18 @@ from mangum.media_types import media_type
 
 __all__ = [
     "ACCOUNT_ID",
+    "API_DOMAIN",
     "API_ID",
     "DEFAULT",
     "HOP_BY_HOP",
     "REGION",
     "EventSettings",
     "HTTPRequest",
+    "body_by_type",
+    "body_by_type_and_encoding",
     "body_field",
     "decoded_query",
     "forwarded_headers",
-    "is_text",
     "lists",
     "now_ms",
     "request_id",
@@ -32,6 +34,7 @@ __all__ = [
 ACCOUNT_ID = "123456789012"
 API_ID = "mangumdev0"
 REGION = "us-east-1"
+API_DOMAIN = f"{API_ID}.execute-api.{REGION}.amazonaws.com"
 
 # Headers that end at the front door (RFC 9110, section 7.6.1), and those that it keeps to itself.
 HOP_BY_HOP = frozenset(
@@ -68,11 +71,14 @@ class HTTPRequest:
 class EventSettings:
     """How an API or a target group is set up."""
 
-    stage: str | None = (
-        None  # of an API; `None` is `$default` at an HTTP API, and what a domain is mapped to at a REST API
-    )
+    # Of an API; `None` is `$default` at an HTTP API, and what a domain is mapped to at a REST API.
+    stage: str | None = None
     base_path: str = ""  # "/prefix": the mapping of a custom domain to the API
     multi_value_headers: bool = False  # the attribute of a load balancer's target group
+
+    def staged(self, path: str) -> str:
+        """A path of the API as it is on the API's default host: below the stage, if that has a name."""
+        return path if self.stage is None else f"/{self.stage}{path}"
 
 
 DEFAULT = EventSettings()
@@ -104,8 +110,18 @@ def decoded_query(query_string: str) -> dict[str, list[str]]:
     return lists(parse_qsl(query_string, keep_blank_values=True))
 
 
-def is_text(content_types: list[str]) -> bool:
-    """Whether a body goes as text where the type decides: without a type, it does not."""
+def body_by_type(request: HTTPRequest) -> tuple[str, bool]:
+    """The body as an event has it, and whether that is base64: whatever has another type than text, or none."""
+    return body_field(request.body, text=_is_text(request.values("content-type")))
+
+
+def body_by_type_and_encoding(request: HTTPRequest) -> tuple[str, bool]:
+    """Likewise; whatever has a Content-Encoding is base64 too."""
+    text = not request.values("content-encoding") and _is_text(request.values("content-type"))
+    return body_field(request.body, text=text)
+
+
+def _is_text(content_types: list[str]) -> bool:
     if not content_types:
         return False
     name = media_type(content_types[0])
@@ -113,7 +129,7 @@ def is_text(content_types: list[str]) -> bool:
 
 
 def body_field(body: bytes, *, text: bool) -> tuple[str, bool]:
-    """The body as an event has it, and whether that is base64: whatever is no text, or no UTF-8."""
+    """The body as an event has it, and whether that is base64: whatever is not to be text, or is no UTF-8."""
     if text:
         try:
             return body.decode(), False

@@ -10,9 +10,8 @@ from mangum.local.events.requests import (
     REGION,
     EventSettings,
     HTTPRequest,
-    body_field,
+    body_by_type_and_encoding,
     decoded_query,
-    is_text,
     lists,
     now_ms,
 )
@@ -22,7 +21,7 @@ __all__ = ["vpc_lattice_v1_event", "vpc_lattice_v2_event"]
 
 def vpc_lattice_v1_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """Version 1: the query in the path, repeated headers joined."""
-    body, is_base64 = _body(request)
+    body, is_base64 = body_by_type_and_encoding(request)
     return {
         "raw_path": request.target,
         "method": request.method,
@@ -35,7 +34,7 @@ def vpc_lattice_v1_event(request: HTTPRequest, settings: EventSettings = DEFAULT
 
 def vpc_lattice_v2_event(request: HTTPRequest, settings: EventSettings = DEFAULT) -> dict[str, Any]:
     """Version 2: the query in the path, headers as lists."""
-    body, is_base64 = _body(request)
+    body, is_base64 = body_by_type_and_encoding(request)
     arn = f"arn:aws:vpc-lattice:{REGION}:{ACCOUNT_ID}"
     return {
         "version": "2.0",
@@ -59,8 +58,3 @@ def vpc_lattice_v2_event(request: HTTPRequest, settings: EventSettings = DEFAULT
 def _headers(request: HTTPRequest) -> dict[str, list[str]]:
     forwarded = ("x-forwarded-for", request.client)
     return lists((name.lower(), value) for name, value in [*request.headers, forwarded])
-
-
-def _body(request: HTTPRequest) -> tuple[str, bool]:
-    text = not request.values("content-encoding") and is_text(request.values("content-type"))
-    return body_field(request.body, text=text)
