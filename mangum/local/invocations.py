@@ -60,6 +60,9 @@ class Journal:
     def __iter__(self) -> Iterator[Invocation]:
         return iter(list(self._kept))
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def find(self, request_id: str) -> Invocation | None:
         """The invocation of that id, if it is still kept."""
         return next((invocation for invocation in self._kept if invocation.request_id == request_id), None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from itertools import islice
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -192,7 +191,7 @@ class Dashboard:
     async def _listed(self, view: ConnectionsView) -> tuple[Markup, int]:
         """The connections to show, and how many more there are."""
         everyone = list(view.connections)
-        shown = list(islice(everyone, _MOST_CONNECTIONS))
+        shown = everyone[:_MOST_CONNECTIONS]
         groups = await self._groups_of([connection.connection_id for connection in shown])
         return connection_list(shown, groups), len(everyone) - len(shown)
 
@@ -216,7 +215,7 @@ class Dashboard:
             target=self._target,
             source=self._source,
             url=f"{request.url.scheme}://{request.headers['host']}{self._path}",
-            invocations=len(list(self._journal)),
+            invocations=len(self._journal),
             connections=self._connections_count(),
             note=_NOTES.get(request.query_params.get("note", ""), ""),
         )

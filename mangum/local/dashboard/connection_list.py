@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mangum.local.dashboard.connections import OpenConnection
 from mangum.local.dashboard.invocation_list import clock
 from mangum.local.dashboard.links import ROOT, search_url
-from mangum.local.dashboard.markup import Markup, element, join
+from mangum.local.dashboard.markup import Markup, element, fact, join
 
 __all__ = ["connection_list"]
 
@@ -32,21 +32,16 @@ def _connection(connection: OpenConnection, groups: list[str] | None) -> Markup:
 
 def _facts(connection: OpenConnection, groups: list[str] | None) -> Markup:
     now = time.time()
-    facts = [
-        ("Groups", _groups(groups)),
-        ("Connected", clock(connection.connected_at)[:8]),
-        ("Last active", _ago(now - connection.last_active_at)),
-        ("Client", connection.client),
-        ("Path", connection.path),
-        ("User agent", connection.user_agent),
-    ]
-    shown = [_fact(name, value) for name, value in facts if value]
-    return element("dl", *shown, class_="facts")
-
-
-def _fact(name: str, value: str) -> Markup:
-    width = "wide" if name == "User agent" else None
-    return element("div", element("dt", name), element("dd", value), class_=width)
+    return element(
+        "dl",
+        fact("Groups", _groups(groups)),
+        fact("Connected", clock(connection.connected_at)[:8]),
+        fact("Last active", _ago(now - connection.last_active_at)),
+        fact("Client", connection.client or None),
+        fact("Path", connection.path or None),
+        fact("User agent", connection.user_agent or None, "wide"),
+        class_="facts",
+    )
 
 
 def _groups(groups: list[str] | None) -> Markup:

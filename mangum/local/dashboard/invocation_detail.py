@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mangum.local.dashboard.invocation_list import clock, request_name, start_badge, status_badge
 from mangum.local.dashboard.links import ROOT, invocation_url, search_url
-from mangum.local.dashboard.markup import Markup, element, join
+from mangum.local.dashboard.markup import Markup, element, fact, join
 from mangum.local.dashboard.payloads import block, body_of, json_block, parsed, plain_block
 from mangum.local.dashboard.timing import bar, duration, legend
 from mangum.local.invocations import Invocation
@@ -50,18 +50,14 @@ def _head(invocation: Invocation) -> Markup:
 
 def _facts(invocation: Invocation) -> Markup:
     facts: list[Markup | None] = [
-        _fact("Received", clock(invocation.received_at)),
-        _fact("Source", SOURCES.get(invocation.source, invocation.source)),
-        _fact("Memory", None if invocation.memory_mb is None else f"{invocation.memory_mb:.0f} MB"),
-        _fact("Connection", _connection(invocation.connection_id)),
-        _fact("Request id", invocation.request_id, "wide"),
-        _fact("Again of", _link(invocation.again_of), "wide"),
+        fact("Received", clock(invocation.received_at)),
+        fact("Source", SOURCES.get(invocation.source, invocation.source)),
+        fact("Memory", None if invocation.memory_mb is None else f"{invocation.memory_mb:.0f} MB"),
+        fact("Connection", _connection(invocation.connection_id)),
+        fact("Request id", invocation.request_id, "wide"),
+        fact("Again of", _link(invocation.again_of), "wide"),
     ]
     return element("dl", *facts, class_="facts")
-
-
-def _fact(name: str, value: str | None, width: str | None = None) -> Markup | None:
-    return None if value is None else element("div", element("dt", name), element("dd", value), class_=width)
 
 
 def _connection(connection_id: str | None) -> Markup | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-__all__ = ["Child", "Markup", "element", "join"]
+__all__ = ["Child", "Markup", "element", "fact", "join"]
 
 _VOID = frozenset({"input", "link", "meta"})
 
@@ -23,6 +23,11 @@ def element(name: str, /, *children: Child, **attributes: str | bool | None) -> 
     name; one that is `None` or `False` is left out."""
     begin = name + "".join(_attribute(key, value) for key, value in attributes.items())
     return Markup(f"<{begin}>" if name in _VOID else f"<{begin}>{join(*children)}</{name}>")
+
+
+def fact(name: str, value: str | None, width: str | None = None) -> Markup | None:
+    """A term and what it is, for a `dl`; nothing where there is no value."""
+    return None if value is None else element("div", element("dt", name), element("dd", value), class_=width)
 
 
 def join(*children: Child) -> Markup:
