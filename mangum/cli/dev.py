@@ -39,7 +39,7 @@ def dev(
         str | None, typer.Option(help="The API's stage: its URL then begins with /STAGE.", rich_help_panel=_FRONT)
     ] = None,
     base_path: Annotated[
-        str, typer.Option(help="The mapping of a custom domain to a REST API, like /v1.", rich_help_panel=_FRONT)
+        str, typer.Option(help="The mapping of a custom domain to an API, like /v1.", rich_help_panel=_FRONT)
     ] = "",
     multi_value_headers: Annotated[
         bool, typer.Option("--multi-value-headers", help="The load balancer's attribute.", rich_help_panel=_FRONT)

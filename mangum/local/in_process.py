@@ -91,7 +91,6 @@ class InProcess(Function):
                 return invocation.answer
 
     async def _run(self, invocation: Invocation, event: str) -> str:
-        begin = time.perf_counter()
         invocation.is_cold = self._sandbox is None or not self._sandbox.is_used
         try:
             sandbox = self._sandbox = self._sandbox or await self._make()
@@ -100,7 +99,7 @@ class InProcess(Function):
             raise FunctionFailed("Runtime.ImportModuleError", str(error)) from error
         if invocation.is_cold:
             invocation.init_ms = sandbox.init_ms
-            begin = time.perf_counter()
+        begin = time.perf_counter()
         context = LocalContext(self._settings, invocation.request_id)
         try:
             async with asyncio.timeout(self._settings.timeout_s or None):
