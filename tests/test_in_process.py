@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from mangum.local.function import MOST_EVENT_BYTES, EventTooLarge, FunctionFaile
 from mangum.local.in_process import InProcess
 from mangum.local.invocations import Invocation, Journal
 from mangum.local.service import LambdaService
+from mangum.local.stopwatch import Stopwatch, _Timed
 from tests.local_function import FunctionFolder, invocation
 
 pytestmark = pytest.mark.anyio
@@ -161,6 +163,40 @@ async def test_the_stores_time_is_not_the_applications(code: FunctionFolder) -> 
     assert code.folder.joinpath("connections.db").exists()
 
 
+async def test_calls_to_the_store_at_the_same_time_count_once(
+    code: FunctionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code.write("""
+        import asyncio
+        from mangum import Mangum
+
+        async def app(scope, receive, send):
+            raise NotImplementedError
+
+        handler = Mangum(app, lifespan="off")
+    """)
+
+    class Store:
+        async def wait(self) -> None:
+            await released.wait()
+
+    now, released = 0.0, asyncio.Event()
+    monkeypatch.setattr("mangum.local.stopwatch.time.perf_counter", lambda: now)
+    async with InProcess(code.settings(MANGUM_DSN=f"sqlite://{code.folder}/connections.db")):
+        stopwatch = Stopwatch(sys.modules[code.module].handler)
+        timed: Any = _Timed(Store(), stopwatch._time)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(timed.wait())
+            await asyncio.sleep(0)  # they have begun
+            now = 1.0
+            released.set()
+        assert stopwatch.stop()["backend"] == 1000.0
+        now = 2.0
+        await timed.wait()
+        assert stopwatch.stop()["backend"] == 1000.0
+
+
 async def test_an_event_that_never_reaches_the_application(code: FunctionFolder) -> None:
     code.write(ADAPTED.replace("SCOPE", "'process'"))
     asked = invocation(version="2.0")
@@ -261,6 +297,17 @@ async def test_an_event_that_lambda_would_not_take(code: FunctionFolder) -> None
         with pytest.raises(EventTooLarge, match=rf"has {MOST_EVENT_BYTES + 1:,} bytes as JSON"):
             await function.invoke(invocation(x="x" * (MOST_EVENT_BYTES - len('{"x": ""}') + 1)))
         assert await function.invoke(invocation(x="x" * (MOST_EVENT_BYTES - len('{"x": ""}')))) == "1"
+        assert await function.invoke(invocation(x="é" * (MOST_EVENT_BYTES // 2 - 20))) == "1"
+
+
+async def test_an_answer_is_as_large_as_lambdas_runtime_makes_it(code: FunctionFolder) -> None:
+    code.write("def handler(event, context): return 'é' * event['count']")
+    each = len("\\u00e9") if sys.version_info < (3, 12) else len("é".encode())
+    most = (MOST_EVENT_BYTES - 2) // each
+    async with InProcess(code.settings()) as function:
+        assert json.loads(await function.invoke(invocation(count=most))) == "é" * most
+        with pytest.raises(FunctionFailed, match=r"Function\.ResponseSizeTooLarge"):
+            await function.invoke(invocation(count=most + 1))
 
 
 async def test_a_function_that_hangs_is_left_to_itself(code: FunctionFolder) -> None:

@@ -7,10 +7,13 @@ import sys
 from mangum.exceptions import ResponseTooLarge
 from mangum.handlers.headers import HeaderPairs
 
-__all__ = ["LAMBDA_RESPONSE_LIMIT", "check_size", "may_be_too_large"]
+__all__ = ["ESCAPES_BEYOND_ASCII", "LAMBDA_RESPONSE_LIMIT", "check_size", "may_be_too_large"]
 
 # The ceiling that Lambda's Runtime API names when it refuses a response: 6 MiB + 100.
 LAMBDA_RESPONSE_LIMIT = 6_291_556
+
+# Whether Lambda's runtime of this Python writes characters beyond ASCII as escapes.
+ESCAPES_BEYOND_ASCII = sys.version_info < (3, 12)
 
 _HEADROOM = 32 * 1024
 _ENVELOPE = 256  # keys, quotes and the status of the answer's JSON document
@@ -72,7 +75,7 @@ _OF_ASCII = _Escapes({1: _TWO, 5: _SIX})
 _OF_ALL = _Escapes(
     {1: _TWO, 5: _SIX + b"\x7f", 4: bytes(range(0xC2, 0xE0)), 3: bytes(range(0xE0, 0xF0)), 8: bytes(range(0xF0, 0xF5))}
 )
-_ESCAPES = _OF_ALL if sys.version_info < (3, 12) else _OF_ASCII
+_ESCAPES = _OF_ALL if ESCAPES_BEYOND_ASCII else _OF_ASCII
 
 
 def _json_size(text: bytes, escapes: _Escapes, budget: int) -> int:

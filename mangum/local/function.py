@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT
 from mangum.local.invocations import Invocation
 
-__all__ = ["MOST_EVENT_BYTES", "EventTooLarge", "Function", "FunctionFailed", "FunctionSettings", "FunctionTimedOut"]
+__all__ = [
+    "MOST_EVENT_BYTES",
+    "EventTooLarge",
+    "Function",
+    "FunctionFailed",
+    "FunctionSettings",
+    "FunctionTimedOut",
+    "check_answer",
+    "event_json",
+]
 
 # What Lambda takes as the event of a synchronous invocation, and gives as its result, as JSON:
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -114,16 +125,17 @@ class Function(AbstractAsyncContextManager["Function"], ABC):
         written. Code that cannot be loaded is logged, and fails the invocations until it can."""
 
 
-def check_event(event: str) -> str:
-    """An event as JSON, for the function.
+def event_json(event: dict[str, Any]) -> str:
+    """An event as JSON, for the function: characters beyond ASCII stay what they are, as AWS leaves them.
 
     Raises:
         EventTooLarge: Lambda would not take it.
     """
-    size = len(event.encode())
+    document = json.dumps(event, ensure_ascii=False)
+    size = len(document.encode(errors="surrogatepass"))
     if size > MOST_EVENT_BYTES:
         raise EventTooLarge(size)
-    return event
+    return document
 
 
 def check_answer(answer: str) -> str:
@@ -132,7 +144,7 @@ def check_answer(answer: str) -> str:
     Raises:
         FunctionFailed: Lambda would not take it.
     """
-    size = len(answer.encode())
+    size = len(answer.encode(errors="surrogatepass"))
     if size > _MOST_ANSWER_BYTES:
         raise FunctionFailed(
             "Function.ResponseSizeTooLarge",

@@ -84,7 +84,7 @@ class HTTPFront:
         try:
             async with asyncio.timeout(door.timeout_s):
                 answer = await self._service.invoke(invocation)
-            if door.most_answer is not None and len(answer.encode()) > door.most_answer:
+            if door.most_answer is not None and len(answer.encode(errors="surrogatepass")) > door.most_answer:
                 raise MalformedAnswer(f"it has more than the {door.most_answer} bytes as JSON that {door.source} takes")
             return door.read(json.loads(answer))
         except TimeoutError:

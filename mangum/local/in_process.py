@@ -21,6 +21,7 @@ from typing import Any
 
 import mangum
 from mangum.adapter import Mangum
+from mangum.handlers.answer_size import ESCAPES_BEYOND_ASCII
 from mangum.local.capture import Capture
 from mangum.local.context import LocalContext
 from mangum.local.function import (
@@ -29,7 +30,7 @@ from mangum.local.function import (
     FunctionSettings,
     FunctionTimedOut,
     check_answer,
-    check_event,
+    event_json,
 )
 from mangum.local.invocations import Invocation
 from mangum.local.loading import load_handler
@@ -80,7 +81,7 @@ class InProcess(Function):
             self._stack.close()
 
     async def invoke(self, invocation: Invocation) -> str:
-        event = check_event(json.dumps(invocation.event))
+        event = event_json(invocation.event)
         async with self._turn:
             with self._capture.of(invocation):
                 try:
@@ -218,7 +219,7 @@ class _Sandbox:
             raise FunctionFailed(type(error).__name__, str(error)) from error
         parts = {} if stopwatch is None else stopwatch.stop()
         try:
-            return json.dumps(answer), parts
+            return json.dumps(answer, ensure_ascii=ESCAPES_BEYOND_ASCII), parts
         except (TypeError, ValueError) as error:
             raise FunctionFailed(
                 "Runtime.MarshalError", f"JSON cannot say what the function answered: {error}"

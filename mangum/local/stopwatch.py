@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mangum.adapter import Mangum
@@ -21,12 +21,14 @@ class Stopwatch:
 
     def __init__(self, handler: Mangum) -> None:
         self._app = handler.app
+        self._calls = 0  # to the store and of posts, that run
+        self._calls_began = 0.0
         handler.app = self._call
         handler._sandbox._app = self._call
         gateway = handler._gateway
         if gateway is not None:
-            gateway.store._backend = _Timed(gateway.store._backend, self._spend_on_backend)  # type: ignore[assignment]
-            gateway._management = _Timed(gateway._management, self._spend_on_backend)  # type: ignore[assignment]
+            gateway.store._backend = _Timed(gateway.store._backend, self._time)  # type: ignore[assignment]
+            gateway._management = _Timed(gateway._management, self._time)  # type: ignore[assignment]
         self.start()
 
     def start(self) -> None:
@@ -88,16 +90,25 @@ class Stopwatch:
             self._backend_before = self._backend
         return now
 
-    def _spend_on_backend(self, seconds: float) -> None:
-        self._backend += seconds
+    async def _time(self, call: Awaitable[Any]) -> Any:
+        """Wait for a call to the store or a post. What runs at the same time as another counts once."""
+        if self._calls == 0:
+            self._calls_began = time.perf_counter()
+        self._calls += 1
+        try:
+            return await call
+        finally:
+            self._calls -= 1
+            if self._calls == 0:
+                self._backend += time.perf_counter() - self._calls_began
 
 
 class _Timed:
     """An object whose asynchronous methods are timed."""
 
-    def __init__(self, inner: Any, spend: Callable[[float], None]) -> None:
+    def __init__(self, inner: Any, timed: Callable[[Awaitable[Any]], Awaitable[Any]]) -> None:
         self._inner = inner
-        self._spend = spend
+        self._timed = timed
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._inner, name)
@@ -106,13 +117,6 @@ class _Timed:
 
         def call(*arguments: Any, **named: Any) -> Any:
             result = value(*arguments, **named)
-            return self._time(result) if hasattr(result, "__await__") else result
+            return self._timed(result) if hasattr(result, "__await__") else result
 
         return call
-
-    async def _time(self, awaitable: Any) -> Any:
-        begin = time.perf_counter()
-        try:
-            return await awaitable
-        finally:
-            self._spend(time.perf_counter() - begin)
