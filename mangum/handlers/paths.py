@@ -24,8 +24,11 @@ def decode_sent_path(sent: str) -> tuple[str, bytes]:
     """
     if not sent.startswith("/"):
         sent = f"/{sent}"
-    raw_path = sent if sent.isascii() else quote(sent, safe=_ASCII)
-    return (unquote(sent) if "%" in sent else sent), raw_path.encode("ascii")
+    try:
+        raw_path = sent.encode("ascii")
+    except UnicodeEncodeError:
+        raw_path = quote(sent, safe=_ASCII).encode("ascii")
+    return (unquote(sent) if "%" in sent else sent), raw_path
 
 
 def quote_decoded_path(path: str) -> tuple[str, bytes]:
