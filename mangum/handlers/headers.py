@@ -57,10 +57,15 @@ def encode_headers(headers: Mapping[str, Any] | None) -> Headers:
 
 
 def encode_multi_value_headers(headers: Mapping[str, Any] | None, multi: Mapping[str, Any] | None) -> Headers:
-    """ASGI's headers from a map of name to list, and from the entries that only the single-value map has."""
+    """ASGI's headers from a map of name to list, and from the entries that only the single-value map has.
+
+    Where each header comes once, as in most requests, the maps say the same, and the single-value one is read.
+    """
     if not multi:
         return encode_headers(headers)
     try:
+        if headers and len(headers) == len(multi):
+            return [[_encoded_names[name], headers[name].encode()] for name, (_,) in multi.items()]
         pairs = [[_encoded_names[name], value.encode()] for name, (value,) in multi.items()]
     except (AttributeError, KeyError, TypeError, ValueError):  # a header that is repeated, or null; or a new name
         pairs = _encode_mixed(multi)
@@ -162,8 +167,6 @@ def joined_and_cookies(last: dict[str, str], pairs: HeaderPairs, separator: str)
 
 def single_and_repeated(last: dict[str, str], pairs: HeaderPairs) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Headers that come once as name to value, and those that come more often as name to list."""
-    if len(last) == len(pairs):
-        return last, {}
     repeated = {name: values for name, values in listed(pairs).items() if len(values) > 1}
     return {name: value for name, value in last.items() if name not in repeated}, repeated
 

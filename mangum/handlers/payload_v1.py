@@ -91,7 +91,7 @@ class PayloadV1(HTTPHandler):
     def _answer(
         self, status: int, last: dict[str, str], pairs: HeaderPairs, body: str, is_base64: bool
     ) -> dict[str, Any]:
-        single, repeated = single_and_repeated(last, pairs)
+        single, repeated = (last, {}) if len(last) == len(pairs) else single_and_repeated(last, pairs)
         return {
             "statusCode": status,
             "headers": single,
