@@ -13,7 +13,7 @@ from itertools import repeat
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import payloads
+from benchmarks import edge_floor, payloads
 from benchmarks.app import HELLO, HELLO_HEADERS, hello, reading, sending
 from benchmarks.events import SOURCES, Context, http_api_post
 
@@ -108,25 +108,12 @@ def request_body(kind: str, size: int) -> Operation:
 def translation(source: str) -> Operation:
     """An event to scope and body, and a response to the answer, without running an application."""
     adapter = _adapter(hello, "off")
-    event = SOURCES[source]
-    response: Response = {"status": 200, "headers": HELLO_HEADERS, "body": HELLO}
+    return Operation(_translations(adapter.infer, SOURCES[source]), _closing(adapter))
 
-    handler = adapter.infer(event, Context())
-    if handler.scope["path"] != "/hello" or handler.scope["method"] != "GET" or handler.body:
-        raise WrongAnswer(f"The scope is not the request's: {handler.scope!r}")
-    _check_answer(handler(response), HELLO)
 
-    def run(iterations: int) -> float:
-        context = Context()
-        started = perf_counter()
-        for _ in repeat(None, iterations):
-            handler = adapter.infer(event, context)
-            handler.scope  # noqa: B018 # a property that builds it
-            handler.body  # noqa: B018
-            handler(response)
-        return perf_counter() - started
-
-    return Operation(run, _closing(adapter))
+def edge_translation() -> Operation:
+    """The floor of `translation` for Lambda@Edge."""
+    return Operation(_translations(edge_floor.infer, SOURCES["Lambda@Edge"]), lambda: None)
 
 
 def asyncio_group(tasks: int) -> Operation:
@@ -154,7 +141,16 @@ def anyio_group(tasks: int) -> Operation:
 
 OPERATIONS: dict[str, Callable[..., Operation]] = {
     operation.__name__: operation
-    for operation in (bare, warm, response_body, request_body, translation, asyncio_group, anyio_group)
+    for operation in (
+        bare,
+        warm,
+        response_body,
+        request_body,
+        translation,
+        edge_translation,
+        asyncio_group,
+        anyio_group,
+    )
 }
 
 
@@ -182,6 +178,26 @@ def _adapter(app: ASGI, lifespan: str) -> Mangum:
     if lifespan == "process":
         return Mangum(app, lifespan_scope="process")
     return Mangum(app)
+
+
+def _translations(infer: Callable[[Any, Any], Any], event: dict[str, Any]) -> Callable[[int], float]:
+    response: Response = {"status": 200, "headers": HELLO_HEADERS, "body": HELLO}
+    handler = infer(event, Context())
+    if handler.scope["path"] != "/hello" or handler.scope["method"] != "GET" or handler.body:
+        raise WrongAnswer(f"The scope is not the request's: {handler.scope!r}")
+    _check_answer(handler(response), HELLO)
+
+    def run(iterations: int) -> float:
+        context = Context()
+        started = perf_counter()
+        for _ in repeat(None, iterations):
+            handler = infer(event, context)
+            handler.scope  # noqa: B018 # a property that builds it
+            handler.body  # noqa: B018
+            handler(response)
+        return perf_counter() - started
+
+    return run
 
 
 def _closing(adapter: Mangum) -> Callable[[], None]:

@@ -56,8 +56,11 @@ def _translate(sides: list[Side], method: Method) -> Outcome:
 
 def _translate_cases() -> Iterator[_Case]:
     for source in SOURCES:
-        request = {"operation": "translation", "source": source}
-        yield _Case("", source, _without_unserved(source, {"ours": request, "0.22": request}))
+        request: dict[str, Any] = {"operation": "translation", "source": source}
+        requests = {"ours": request, "0.22": request}
+        if source == "Lambda@Edge":
+            requests["floor"] = {"operation": "edge_translation"}
+        yield _Case("", source, _without_unserved(source, requests))
 
 
 def _without_unserved(source: str, requests: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import payloads
+from benchmarks import edge_floor, payloads
 from benchmarks.__main__ import main
+from benchmarks.app import HELLO, HELLO_HEADERS, hello
 from benchmarks.errors import BenchmarkError
 from benchmarks.events import SOURCES, Context
 from benchmarks.operations import OPERATIONS
@@ -18,6 +19,8 @@ from benchmarks.rounds import Summary, interleave, ratio, summarize
 from benchmarks.sides import mangum_sides, start
 from benchmarks.suites import SUITES
 from benchmarks.targets import Verdict, judge
+from mangum import Mangum
+from mangum.types import Response
 
 
 def test_a_summary_is_the_median_and_the_quartiles_around_it() -> None:
@@ -88,7 +91,7 @@ def test_a_run_without_the_peer(tmp_path: Path, capsys: pytest.CaptureFixture[st
     rows = measured["suites"]["translate"]["rows"]
     assert [row["case"] for row in rows] == list(SOURCES)
     for row in rows:
-        assert list(row["sides"]) == ["ours"]
+        assert list(row["sides"]) == (["ours", "floor"] if row["case"] == "Lambda@Edge" else ["ours"])
         assert row["ratio"] is None
         times = row["sides"]["ours"]
         assert 0 < times["lower_quartile_us"] <= times["median_us"] <= times["upper_quartile_us"]
@@ -110,6 +113,17 @@ def test_an_unknown_suite_is_refused_with_the_known_ones(capsys: pytest.CaptureF
         main(["warm", "wram"])
     assert exit_info.value.code == 2
     assert "no such suite: wram (there are warm, translate," in capsys.readouterr().err
+
+
+def test_the_floor_of_an_edge_translation_gives_what_the_handler_gives() -> None:
+    event, context = SOURCES["Lambda@Edge"], Context()
+    response: Response = {"status": 200, "headers": HELLO_HEADERS, "body": HELLO}
+    with Mangum(hello, lifespan="off") as adapter:
+        handler = adapter.infer(event, context)
+        floor = edge_floor.infer(event, context)
+        assert floor.scope == handler.scope
+        assert floor.body == handler.body
+        assert floor(response) == handler(response)
 
 
 @pytest.mark.parametrize("source", SOURCES)

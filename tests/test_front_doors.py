@@ -453,7 +453,13 @@ def test_the_memory_of_header_names_is_bounded() -> None:
     assert [name.decode() for name, _ in received(event).scope["headers"]] == many
     answer = answered(event, 200, [[name.encode(), b"v"] for name in many])
     assert list(answer["headers"])[: len(many)] == many
-    assert max(len(headers.header_names), len(headers._decoded_names)) <= 1024
+    assert max(len(headers._encoded_names), len(headers._decoded_names)) <= 1024
+
+
+def test_the_maps_of_headers_may_have_different_names() -> None:
+    event = BY_NAME["rest-api"].event(get()) | {"headers": {"a": "1"}, "multiValueHeaders": {"b": ["2"]}}
+    for _ in range(2):  # with new names, and with known ones
+        assert received(event).scope["headers"] == [[b"b", b"2"], [b"a", b"1"]]
 
 
 def test_null_in_place_of_a_list_of_values() -> None:

@@ -84,6 +84,12 @@ def test_what_is_no_event_is_refused(event: Any) -> None:
         ("http-api-2.0", {"requestContext": {"http": None}}, "`requestContext.http` is null, not an object"),
         ("http-api-2.0", {"requestContext": None}, "`requestContext` is null, not an object"),
         ("http-api-2.0", {"requestContext": []}, "`requestContext` is a list, not an object"),
+        (
+            "alb-multi",
+            {"multiValueHeaders": {"host": {"k": "v"}}},
+            "`multiValueHeaders.host` is an object, not a string",
+        ),
+        ("rest-api", {"path": ["hello"]}, "`path` is a list, not a string"),
         ("http-api-2.0", {"headers": "none"}, "`headers` is a string, not an object"),
         ("http-api-2.0", {"headers": {"a": 1}}, "`headers.a` is a number, not a string"),
         ("http-api-2.0", {"headers": {1: "a"}}, "`headers` has a key that is a number"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.fields import flag, list_of, optional, table_of, text
-from mangum.handlers.headers import HeaderPairs, encode_headers, listed, one_value_each
+from mangum.handlers.headers import HeaderPairs, encode_headers, encode_multi_value_headers, listed, one_value_each
 from mangum.handlers.origin import last_forwarded_for, origin_of
 from mangum.handlers.paths import decode_sent_path
 from mangum.handlers.queries import join_query
@@ -40,7 +40,8 @@ class ALB(HTTPHandler):
 
     def _scope(self) -> Scope:
         event = self.event
-        headers = encode_headers(event.get("multiValueHeaders") or event.get("headers"))
+        lists = event.get("multiValueHeaders")
+        headers = encode_multi_value_headers(None, lists) if lists else encode_headers(event.get("headers"))
         return self._http_scope(
             event["httpMethod"],
             *decode_sent_path(event.get("path") or "/"),
@@ -51,11 +52,13 @@ class ALB(HTTPHandler):
             origin_of(headers, None),
         )
 
-    def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]:
+    def _answer(
+        self, status: int, last: dict[str, str], pairs: HeaderPairs, body: str, is_base64: bool
+    ) -> dict[str, Any]:
         answer: dict[str, Any] = {"statusCode": status, "body": body, "isBase64Encoded": is_base64}
         # The load balancer reads the field of its own mode only, and shows the mode in the request.
         if self.event.get("multiValueHeaders") is None:
-            answer["headers"] = one_value_each(pairs)
+            answer["headers"] = one_value_each(last, pairs)
         else:
             answer["multiValueHeaders"] = listed(pairs)
         return answer

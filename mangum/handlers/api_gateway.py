@@ -76,7 +76,9 @@ class HTTPGateway(_HTTPAPI):
     if TYPE_CHECKING:  # the payload's class has them
 
         def _scope(self) -> Scope: ...
-        def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]: ...
+        def _answer(
+            self, status: int, last: dict[str, str], pairs: HeaderPairs, body: str, is_base64: bool
+        ) -> dict[str, Any]: ...
 
 
 @cache

@@ -40,7 +40,6 @@ class HTTPHandler(ABC):
     speaks_api_gateway: ClassVar[bool] = False  # whether it has API Gateway's payload formats, base paths, emulators
     default_content_type: ClassVar[str] = ""  # what AWS is told where the application says nothing
     response_limit: ClassVar[int] = LAMBDA_RESPONSE_LIMIT
-    measures_always: ClassVar[bool] = False  # where headers alone may be too large
     way_out: ClassVar[str] = "Send less at once, or put the content into S3 and redirect to a presigned URL."
 
     def __init__(self, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> None:
@@ -80,28 +79,32 @@ class HTTPHandler(ABC):
     def __call__(self, response: Response) -> dict[str, Any]:
         config = self.config
         sent = response["body"]
-        pairs = decode_headers(response["headers"])
-        known = dict(pairs)
-        content_type = known.get("content-type")
-        if content_type is None:
+        last, pairs = decode_headers(response["headers"])
+        content_type = last.get("content-type")
+        if content_type is None and self.default_content_type:
             content_type = self.default_content_type
-            if content_type:
-                pairs.append(("content-type", content_type))
-        body, is_base64 = encode_body(sent, content_type, known.get("content-encoding"), config.text_mime_types.match)
+            pairs = [*pairs, ("content-type", content_type)]
+            last["content-type"] = content_type
+        body, is_base64 = encode_body(sent, content_type, last.get("content-encoding"), config.text_mime_types.match)
         if config.exclude_headers:
             pairs = [pair for pair in pairs if pair[0] not in config.exclude_headers]
-        if self.measures_always or (len(sent) > _SURELY_SMALL and may_be_too_large(sent, self.response_limit)):
+            last = dict(pairs)
+        if len(sent) > _SURELY_SMALL and may_be_too_large(sent, self.response_limit):
             check_size(sent, body, is_base64, pairs, self.response_limit, self.way_out)
-        return self._answer(response["status"], pairs, body, is_base64)
+        return self._answer(response["status"], last, pairs, body, is_base64)
 
     @abstractmethod
     def _scope(self) -> Scope: ...
 
     @abstractmethod
-    def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]: ...
+    def _answer(
+        self, status: int, last: dict[str, str], pairs: HeaderPairs, body: str, is_base64: bool
+    ) -> dict[str, Any]:
+        """Lambda's answer. `last` has the last value of each header, which is all of them in most responses."""
 
     def _body(self) -> bytes:
-        return decode_body(self.event.get("body"), self.event.get("isBase64Encoded"))
+        body = self.event.get("body")
+        return decode_body(body, self.event.get("isBase64Encoded")) if body else b""
 
     def _mount_from_event(self, path: str, raw_path: bytes) -> tuple[str, bytes, str]:
         """`path`, `raw_path` and `root_path` as the event tells where the application is mounted."""
@@ -130,7 +133,7 @@ class HTTPHandler(ABC):
     ) -> Scope:
         host, port, scheme = origin
         if not scheme:
-            scheme = "http" if self._comes_from_emulator(host) else "https"
+            scheme = "http" if self.speaks_api_gateway and self._comes_from_emulator(host) else "https"
         root_path = ""
         if self.config.has_mount:
             path, raw_path, root_path = self._mount(path, raw_path)
@@ -153,8 +156,6 @@ class HTTPHandler(ABC):
 
     def _comes_from_emulator(self, host: str | None) -> bool:
         """Whether a tool on somebody's machine made this event: its domain, or its host if it has none, is local."""
-        if not self.speaks_api_gateway:
-            return False
         domain = (self.event.get("requestContext") or {}).get("domainName")
         name = domain or host or ""
         return name in _LOCAL_HOSTS or name.startswith(_LOCAL_PREFIXES)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 from mangum.exceptions import InvalidResponse
 from mangum.types import Headers
@@ -11,49 +11,39 @@ from mangum.types import Headers
 __all__ = [
     "HeaderPairs",
     "decode_headers",
+    "encode_header_records",
     "encode_headers",
     "encode_multi_value_headers",
-    "header_names",
     "joined_and_cookies",
     "listed",
     "one_value_each",
     "single_and_repeated",
 ]
 
-HeaderPairs: TypeAlias = list[tuple[str, str]]
+HeaderPairs: TypeAlias = Collection[tuple[str, str]]
+
+_Name = TypeVar("_Name")
+_Other = TypeVar("_Other")
 
 _SET_COOKIE = "set-cookie"
 _SET_COOKIE_LETTERS = tuple(index for index, character in enumerate(_SET_COOKIE) if character.isalpha())
 _MOST_SPELLINGS = 2 ** len(_SET_COOKIE_LETTERS)
 
 
-# From the event to ASGI
-
-
-class _Encoded(dict[str, bytes]):
-    """Request header names as ASGI has them. The same few dozen come with every request: looking them up takes a
-    tenth off a translation. Clients may send any others, so the number that is kept is bounded."""
-
-    def __missing__(self, name: str) -> bytes:
-        if len(self) >= _MOST_NAMES:
-            self.clear()
-        encoded = self[name] = name.lower().encode()
-        return encoded
-
-
-class _Decoded(dict[bytes, str]):
-    """Response header names as text in lower case, likewise."""
-
-    def __missing__(self, name: bytes) -> str:
-        if len(self) >= _MOST_NAMES:
-            self.clear()
-        decoded = self[name] = name.decode().lower()
-        return decoded
-
-
+# Names as the other side has them. The same few dozen come with every request and every response: looking them up takes
+# a fifth off a translation, as long as these are plain dicts. Clients may send any others, so the number is bounded.
 _MOST_NAMES = 1024
-header_names = _Encoded()
-_decoded_names = _Decoded()
+_encoded_names: dict[str, bytes] = {}
+_decoded_names: dict[bytes, str] = {}
+
+
+def _keep(names: dict[_Name, _Other], name: _Name, other: _Other) -> None:
+    if len(names) >= _MOST_NAMES:
+        names.clear()
+    names[name] = other
+
+
+# From the event to ASGI
 
 
 def encode_headers(headers: Mapping[str, Any] | None) -> Headers:
@@ -61,23 +51,25 @@ def encode_headers(headers: Mapping[str, Any] | None) -> Headers:
     if not headers:
         return []
     try:
-        return [[header_names[name], value.encode()] for name, value in headers.items()]
-    except AttributeError:  # a list or null among the values: few sources have them
+        return [[_encoded_names[name], value.encode()] for name, value in headers.items()]
+    except (AttributeError, KeyError):  # a list or null among the values, which few sources have; or a new name
         return _encode_mixed(headers)
 
 
 def encode_multi_value_headers(headers: Mapping[str, Any] | None, multi: Mapping[str, Any] | None) -> Headers:
-    """ASGI's headers from a map of name to list, and from the entries that only the single-value map has."""
+    """ASGI's headers from a map of name to list, and from the entries that only the single-value map has.
+
+    Where each header comes once, as in most requests, the maps say the same, and the single-value one is read.
+    """
     if not multi:
         return encode_headers(headers)
-    if headers and headers.keys() == multi.keys() and _has_one_each(multi):
-        return encode_headers(headers)
-    if {list}.issuperset(map(type, multi.values())):  # a string would fall apart into its characters
-        try:
-            pairs = [[header_names[name], value.encode()] for name, values in multi.items() for value in values]
-        except AttributeError:  # null among the values
-            pairs = _encode_mixed(multi)
-    else:
+    try:
+        if headers and len(headers) == len(multi):
+            return [[_encoded_names[name], headers[name].encode()] for name, (_,) in multi.items()]
+        if not {list}.issuperset(map(type, multi.values())):  # an object or a string would fall apart
+            raise TypeError
+        pairs = [[_encoded_names[name], value.encode()] for name, (value,) in multi.items()]
+    except (AttributeError, KeyError, TypeError, ValueError):  # a header that is repeated, or null; or a new name
         pairs = _encode_mixed(multi)
     if headers and not headers.keys() <= multi.keys():
         named = {name for name, _ in pairs}
@@ -85,13 +77,16 @@ def encode_multi_value_headers(headers: Mapping[str, Any] | None, multi: Mapping
     return pairs
 
 
-def _has_one_each(multi: Mapping[str, Any]) -> bool:
-    """Whether nothing is repeated, as in most requests: then the single-value map says the same, and is read in half
-    the time."""
+def encode_header_records(headers: Mapping[str, Sequence[Mapping[str, str]]]) -> Headers:
+    """ASGI's headers from CloudFront's map of name to records, each of which has a value."""
     try:
-        return sum(map(len, multi.values())) == len(multi)
-    except TypeError:  # null among the lists
-        return False
+        return [[_encoded_names[name], record["value"].encode()] for name, (record,) in headers.items()]
+    except (KeyError, ValueError):  # a header that is repeated; or a new name
+        return [
+            [_encoded_names.get(name) or _encode_name(name), record["value"].encode()]
+            for name, records in headers.items()
+            for record in records
+        ]
 
 
 def _encode_mixed(headers: Mapping[str, Any]) -> Headers:
@@ -99,28 +94,45 @@ def _encode_mixed(headers: Mapping[str, Any]) -> Headers:
     for name, values in headers.items():
         for value in values if isinstance(values, list) else [values]:
             if value is not None:
-                pairs.append([header_names[name], value.encode()])
+                pairs.append([_encoded_names.get(name) or _encode_name(name), value.encode()])
     return pairs
+
+
+def _encode_name(name: str) -> bytes:
+    encoded = name.lower().encode()
+    _keep(_encoded_names, name, encoded)
+    return encoded
 
 
 # From ASGI to the answer
 
 
-def decode_headers(headers: Iterable[Sequence[bytes]]) -> HeaderPairs:
-    """Pairs of text, names in lower case. Values are UTF-8, or else ISO-8859-1 (RFC 9110, section 5.5).
+def decode_headers(headers: Sequence[Sequence[bytes]]) -> tuple[dict[str, str], HeaderPairs]:
+    """Headers as text, names in lower case: the last value of each name, which is all there is to most responses, and
+    all pairs. Values are UTF-8, or else ISO-8859-1 (RFC 9110, section 5.5).
 
     Raises:
         InvalidResponse: something is not a pair of bytes.
     """
     try:
         try:
-            return [(_decoded_names[name], value.decode()) for name, value in headers]
-        except UnicodeDecodeError:
-            return [(_decode(name).lower(), _decode(value)) for name, value in headers]
+            last = {_decoded_names[name]: value.decode() for name, value in headers}
+            if len(last) == len(headers):
+                return last, last.items()
+        except (KeyError, UnicodeDecodeError):  # a new name, or a value in ISO-8859-1
+            pass
+        pairs = [(_decoded_names.get(name) or _decode_name(name), _decode(value)) for name, value in headers]
+        return dict(pairs), pairs
     except (AttributeError, TypeError, ValueError) as error:
         raise InvalidResponse(
             f"The `headers` of http.response.start must be pairs of bytes; these hold {_first_misfit(headers)}."
         ) from error
+
+
+def _decode_name(name: bytes) -> str:
+    decoded = _decode(name).lower()
+    _keep(_decoded_names, name, decoded)
+    return decoded
 
 
 def _first_misfit(headers: Iterable[Any]) -> str:
@@ -145,10 +157,9 @@ def listed(pairs: HeaderPairs) -> dict[str, list[str]]:
     return lists
 
 
-def joined_and_cookies(pairs: HeaderPairs, separator: str) -> tuple[dict[str, str], list[str]]:
+def joined_and_cookies(last: dict[str, str], pairs: HeaderPairs, separator: str) -> tuple[dict[str, str], list[str]]:
     """Headers as name to value, repeated ones joined (RFC 9110, section 5.3), and apart from them the cookies, which
     alone cannot be joined."""
-    last = dict(pairs)
     if len(last) == len(pairs) and _SET_COOKIE not in last:  # nearly every response
         return last, []
     lists = listed(pairs)
@@ -156,23 +167,20 @@ def joined_and_cookies(pairs: HeaderPairs, separator: str) -> tuple[dict[str, st
     return {name: separator.join(values) for name, values in lists.items()}, cookies
 
 
-def single_and_repeated(pairs: HeaderPairs) -> tuple[dict[str, str], dict[str, list[str]]]:
+def single_and_repeated(last: dict[str, str], pairs: HeaderPairs) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Headers that come once as name to value, and those that come more often as name to list."""
-    single = dict(pairs)
-    if len(single) == len(pairs):
-        return single, {}
     repeated = {name: values for name, values in listed(pairs).items() if len(values) > 1}
-    return {name: value for name, value in single.items() if name not in repeated}, repeated
+    return {name: value for name, value in last.items() if name not in repeated}, repeated
 
 
-def one_value_each(pairs: HeaderPairs) -> dict[str, str]:
+def one_value_each(last: dict[str, str], pairs: HeaderPairs) -> dict[str, str]:
     """Headers as name to value for a source that takes no lists: each further cookie under another spelling of
     Set-Cookie, since names that differ in case are different keys of a JSON object, and one field in HTTP.
 
     Raises:
         InvalidResponse: there are more cookies than spellings (512).
     """
-    headers, cookies = joined_and_cookies(pairs, ", ")
+    headers, cookies = joined_and_cookies(last, pairs, ", ")
     if len(cookies) > _MOST_SPELLINGS:
         raise InvalidResponse(
             f"The response sets {len(cookies)} cookies, and its source takes {_MOST_SPELLINGS} at the most "

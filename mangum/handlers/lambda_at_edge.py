@@ -6,13 +6,16 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-event-
 from __future__ import annotations
 
 import logging
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 from mangum.exceptions import InvalidResponse, RequestRefused
+from mangum.handlers.answer_size import check_size
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.bodies import decode_body
 from mangum.handlers.fields import list_of, optional, present, record_of, table_of, text
-from mangum.handlers.headers import HeaderPairs, header_names
+from mangum.handlers.headers import HeaderPairs, encode_header_records
+from mangum.handlers.origin import Origin
 from mangum.handlers.paths import decode_sent_path
 from mangum.handlers.sources import Source
 from mangum.types import Scope
@@ -58,15 +61,24 @@ _FORBIDDEN = frozenset(
 )
 _FORBIDDEN_PREFIXES = ("x-amz-cf-", "x-edge-")
 
+# A body that is not measured leaves headers the room of 32 KB.
+_LARGE_HEADERS = 24 * 1024
 _LIMITS = {"viewer-request": 40 * 1024, "origin-request": 1024 * 1024}
+
 _REQUEST = "Records[0].cf.request"
+
+_Records: TypeAlias = dict[str, list[dict[str, str]]]
+
+
+@lru_cache(1024)
+def _is_refused(name: str) -> bool:
+    return name in _FORBIDDEN or name.startswith(_FORBIDDEN_PREFIXES)
 
 
 class LambdaAtEdge(HTTPHandler):
     """A viewer-request or origin-request trigger. The URI arrives as it was sent."""
 
     sources = frozenset({Source.LAMBDA_AT_EDGE})
-    measures_always = True
     way_out = "Send less at once, or let CloudFront fetch the content from an origin."
     fields = (
         (_REQUEST, present),
@@ -81,19 +93,14 @@ class LambdaAtEdge(HTTPHandler):
     )
 
     @property
-    def _cf(self) -> dict[str, Any]:
-        cf: dict[str, Any] = self.event["Records"][0]["cf"]
-        return cf
-
-    @property
     def response_limit(self) -> int:  # type: ignore[override] # headers and body; it depends on the trigger
-        config = self._cf.get("config")
+        config = self.event["Records"][0]["cf"].get("config")
         trigger = config.get("eventType") if isinstance(config, dict) else None
         return _LIMITS.get(str(trigger), _LIMITS["origin-request"])
 
     def _scope(self) -> Scope:
-        request = self._cf["request"]
-        given: dict[str, list[dict[str, str]]] = request.get("headers") or {}
+        request = self.event["Records"][0]["cf"]["request"]
+        given: _Records = request.get("headers") or {}
         query_string = request.get("querystring")
         path, raw_path = decode_sent_path(request.get("uri") or "/")
         return self._http_scope(
@@ -101,14 +108,16 @@ class LambdaAtEdge(HTTPHandler):
             path,
             raw_path,
             query_string.encode() if query_string else b"",
-            [[header_names[name], entry["value"].encode()] for name, entries in given.items() for entry in entries],
+            encode_header_records(given),
             request.get("clientIp"),
             None,
-            (_last(given, "host"), _last(given, "x-forwarded-port"), _last(given, "cloudfront-forwarded-proto")),
+            _origin(given),
         )
 
     def _body(self) -> bytes:
-        body = self._cf["request"].get("body") or {}
+        body = self.event["Records"][0]["cf"]["request"].get("body")
+        if not body:
+            return b""
         if body.get("inputTruncated"):
             raise RequestRefused(
                 "CloudFront cut the request's body off (40 KB for a viewer request, 1 MB for an origin request), "
@@ -117,15 +126,25 @@ class LambdaAtEdge(HTTPHandler):
             )
         return decode_body(body.get("data"), body.get("encoding") == "base64")
 
-    def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]:
+    def _answer(
+        self, status: int, last: dict[str, str], pairs: HeaderPairs, body: str, is_base64: bool
+    ) -> dict[str, Any]:
         if not 200 <= status <= 599:
             raise InvalidResponse(f"CloudFront takes a status from 200 to 599 from a function, not {status}.")
-        kept: dict[str, list[dict[str, str]]] = {}
+        kept: _Records = {}
+        size = 0
         for name, value in pairs:
-            if name in _FORBIDDEN or name.startswith(_FORBIDDEN_PREFIXES):
+            if _is_refused(name):
                 logger.warning("CloudFront refuses the response header %r from a function: it is left out.", name)
             elif name not in _COMPUTED:
-                kept.setdefault(name, []).append({"key": name, "value": value})
+                record = {"key": name, "value": value}
+                if name in kept:
+                    kept[name].append(record)
+                else:
+                    kept[name] = [record]
+                size += len(name) + len(value) + 6
+        if size > _LARGE_HEADERS:
+            check_size(body.encode(), body, is_base64, pairs, self.response_limit, self.way_out)
         return {
             "status": str(int(status)),
             "headers": kept,
@@ -134,6 +153,11 @@ class LambdaAtEdge(HTTPHandler):
         }
 
 
-def _last(headers: dict[str, list[dict[str, str]]], name: str) -> str | None:
-    entries = headers.get(name)
-    return entries[-1]["value"] if entries else None
+def _origin(headers: _Records) -> Origin:
+    host, port = headers.get("host"), headers.get("x-forwarded-port")
+    scheme = headers.get("cloudfront-forwarded-proto")
+    return (
+        host[-1]["value"] if host else None,
+        port[-1]["value"] if port else None,
+        scheme[-1]["value"] if scheme else None,
+    )

@@ -18,14 +18,14 @@ _ASCII = "".join(map(chr, range(128)))
 
 
 def decode_sent_path(sent: str) -> tuple[str, bytes]:
-    """`path` and `raw_path` of a path that the source hands over percent-encoded, as the client sent it.
+    """`path` and `raw_path` of a path (not empty) that the source hands over percent-encoded, as the client sent it.
 
     Octets that are no UTF-8 become U+FFFD in `path`, and stay what they are in `raw_path`.
     """
-    if not sent.startswith("/"):
-        sent = f"/{sent}"
+    if sent[0] != "/":
+        sent = "/" + sent
     raw_path = sent if sent.isascii() else quote(sent, safe=_ASCII)
-    return (unquote(sent) if "%" in sent else sent), raw_path.encode("ascii")
+    return (unquote(sent) if "%" in sent else sent), raw_path.encode()
 
 
 def quote_decoded_path(path: str) -> tuple[str, bytes]:

@@ -58,11 +58,12 @@ class PayloadV1(HTTPHandler):
         headers = encode_multi_value_headers(given, event.get("multiValueHeaders"))
         origin = origin_of(headers, given, CAPITALISED)
         path, raw_path = self._read_path(event.get("path") or "/", origin[0])
+        query = event.get("multiValueQueryStringParameters") or event.get("queryStringParameters")
         return self._http_scope(
             event["httpMethod"],
             path,
             raw_path,
-            quote_query(event.get("multiValueQueryStringParameters") or event.get("queryStringParameters")),
+            quote_query(query) if query else b"",
             headers,
             identity.get("sourceIp"),
             context.get("protocol"),
@@ -87,8 +88,10 @@ class PayloadV1(HTTPHandler):
             return path, raw_path, root_path
         return root_path + path, root.encode() + raw_path, root_path
 
-    def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]:
-        single, repeated = single_and_repeated(pairs)
+    def _answer(
+        self, status: int, last: dict[str, str], pairs: HeaderPairs, body: str, is_base64: bool
+    ) -> dict[str, Any]:
+        single, repeated = (last, {}) if len(last) == len(pairs) else single_and_repeated(last, pairs)
         return {
             "statusCode": status,
             "headers": single,

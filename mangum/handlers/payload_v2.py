@@ -68,8 +68,10 @@ class PayloadV2(HTTPHandler):
             origin,
         )
 
-    def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]:
-        joined, cookies = joined_and_cookies(pairs, ",")
+    def _answer(
+        self, status: int, last: dict[str, str], pairs: HeaderPairs, body: str, is_base64: bool
+    ) -> dict[str, Any]:
+        joined, cookies = joined_and_cookies(last, pairs, ",")
         answer: dict[str, Any] = {"statusCode": status, "body": body}
         if joined:
             answer["headers"] = joined

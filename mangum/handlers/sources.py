@@ -51,16 +51,26 @@ class Source(enum.Enum):
         return self not in _HTTP_SOURCES and self not in (Source.AUTHORIZER, Source.WEBSOCKET)
 
 
+# Those of requests, as names of their own: in Python 3.11 it takes 0.15 µs to look a member up in its class.
+_REST_API = Source.REST_API
+_HTTP_API_V1 = Source.HTTP_API_V1
+_HTTP_API_V2 = Source.HTTP_API_V2
+_FUNCTION_URL = Source.FUNCTION_URL
+_ALB = Source.ALB
+_LAMBDA_AT_EDGE = Source.LAMBDA_AT_EDGE
+_VPC_LATTICE_V1 = Source.VPC_LATTICE_V1
+_VPC_LATTICE_V2 = Source.VPC_LATTICE_V2
+
 _HTTP_SOURCES = frozenset(
     {
-        Source.REST_API,
-        Source.HTTP_API_V1,
-        Source.HTTP_API_V2,
-        Source.FUNCTION_URL,
-        Source.ALB,
-        Source.LAMBDA_AT_EDGE,
-        Source.VPC_LATTICE_V1,
-        Source.VPC_LATTICE_V2,
+        _REST_API,
+        _HTTP_API_V1,
+        _HTTP_API_V2,
+        _FUNCTION_URL,
+        _ALB,
+        _LAMBDA_AT_EDGE,
+        _VPC_LATTICE_V1,
+        _VPC_LATTICE_V2,
     }
 )
 
@@ -89,7 +99,7 @@ def source_of(event: object) -> Source:
     """
     if not isinstance(event, dict):
         return Source.UNKNOWN
-    if event.get("type") in ("TOKEN", "REQUEST") and ("methodArn" in event or "routeArn" in event):
+    if "type" in event and event["type"] in ("TOKEN", "REQUEST") and ("methodArn" in event or "routeArn" in event):
         return Source.AUTHORIZER
     version = event.get("version")
     context = event.get("requestContext")
@@ -97,21 +107,21 @@ def source_of(event: object) -> Source:
         if "connectionId" in context and context.get("eventType") in _WEBSOCKET_EVENT_TYPES:
             return Source.WEBSOCKET
         if "elb" in context:
-            return Source.ALB
+            return _ALB
         if version == "2.0":
             if "http" in context:
-                return Source.FUNCTION_URL if _is_function_url(context.get("domainName")) else Source.HTTP_API_V2
+                return _FUNCTION_URL if _is_function_url(context.get("domainName")) else _HTTP_API_V2
             if "serviceArn" in context or "serviceNetworkArn" in context:
-                return Source.VPC_LATTICE_V2
+                return _VPC_LATTICE_V2
     if "httpMethod" in event:
         if version == "1.0":
-            return Source.HTTP_API_V1
+            return _HTTP_API_V1
         if version is None and "resource" in event:
-            return Source.REST_API
+            return _REST_API
     if version == "2.0" and "rawPath" in event:
-        return Source.HTTP_API_V2
+        return _HTTP_API_V2
     if "raw_path" in event and "method" in event and context is None:
-        return Source.VPC_LATTICE_V1
+        return _VPC_LATTICE_V1
     return _other_source_of(event)
 
 
@@ -124,7 +134,8 @@ def _other_source_of(event: dict[str, Any]) -> Source:
     if isinstance(records, list) and records and isinstance(records[0], dict):
         record = records[0]
         if "cf" in record:
-            return Source.LAMBDA_AT_EDGE_RESPONSE if _has_response(record["cf"]) else Source.LAMBDA_AT_EDGE
+            cf = record["cf"]
+            return Source.LAMBDA_AT_EDGE_RESPONSE if isinstance(cf, dict) and "response" in cf else _LAMBDA_AT_EDGE
         return _named_source(record.get("eventSource", record.get("EventSource")))
     if "eventSource" in event:
         return _named_source(event["eventSource"])
@@ -142,10 +153,6 @@ def _other_source_of(event: dict[str, Any]) -> Source:
     if isinstance(context, dict) and "functionArn" in context:
         return Source.DESTINATION
     return Source.UNKNOWN
-
-
-def _has_response(cf: object) -> bool:
-    return isinstance(cf, dict) and "response" in cf
 
 
 def _named_source(name: object) -> Source:

@@ -12,12 +12,12 @@ from typing import Any
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.bodies import decode_body
 from mangum.handlers.fields import flag, list_of, optional, table_of, text
-from mangum.handlers.headers import HeaderPairs, encode_headers, one_value_each
+from mangum.handlers.headers import HeaderPairs, encode_headers, encode_multi_value_headers, one_value_each
 from mangum.handlers.origin import last_forwarded_for, origin_of
 from mangum.handlers.paths import decode_sent_path
 from mangum.handlers.queries import quote_unknown_query
 from mangum.handlers.sources import Source
-from mangum.types import Scope
+from mangum.types import Headers, Scope
 
 __all__ = ["VPCLattice", "VPCLatticeV1", "VPCLatticeV2"]
 
@@ -39,9 +39,12 @@ class VPCLattice(HTTPHandler):
     def _query(self) -> Mapping[str, Any] | None:
         """The query as the event has it beside the path."""
 
+    @abstractmethod
+    def _headers(self) -> Headers: ...
+
     def _scope(self) -> Scope:
         event = self.event
-        headers = encode_headers(event.get("headers"))
+        headers = self._headers()
         sent_path, _, query = self._target.partition("?")
         return self._http_scope(
             event["method"],
@@ -53,10 +56,12 @@ class VPCLattice(HTTPHandler):
             origin_of(headers, None),
         )
 
-    def _answer(self, status: int, pairs: HeaderPairs, body: str, is_base64: bool) -> dict[str, Any]:
+    def _answer(
+        self, status: int, last: dict[str, str], pairs: HeaderPairs, body: str, is_base64: bool
+    ) -> dict[str, Any]:
         return {
             "statusCode": status,
-            "headers": one_value_each(pairs),
+            "headers": one_value_each(last, pairs),
             "body": body,
             "isBase64Encoded": is_base64,
         }
@@ -83,6 +88,9 @@ class VPCLatticeV1(VPCLattice):
     def _query(self) -> Mapping[str, Any] | None:
         return self.event.get("query_string_parameters")
 
+    def _headers(self) -> Headers:
+        return encode_headers(self.event.get("headers"))
+
     def _body(self) -> bytes:
         return decode_body(self.event.get("body"), self.event.get("is_base64_encoded"))
 
@@ -107,3 +115,6 @@ class VPCLatticeV2(VPCLattice):
     @property
     def _query(self) -> Mapping[str, Any] | None:
         return self.event.get("queryStringParameters")
+
+    def _headers(self) -> Headers:
+        return encode_multi_value_headers(None, self.event.get("headers"))
