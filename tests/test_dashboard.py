@@ -117,7 +117,7 @@ async def test_this_machine_sees_it(address: str, host: str) -> None:
 async def test_another_machine_does_not(address: str) -> None:
     async with Fixture().client(address) as client:
         response = await client.get("/_mangum")
-    assert (response.status_code, response.text) == (403, "This page is for this machine only.\n")
+    assert (response.status_code, response.text) == (403, "This is for this machine only.\n")
 
 
 async def test_a_client_without_an_address_does_not() -> None:

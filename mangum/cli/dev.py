@@ -24,6 +24,7 @@ class SourceName(enum.StrEnum):
 
 
 _FRONT = "The front door"
+_WEBSOCKETS = "The WebSocket API"
 _FUNCTION = "The function"
 
 
@@ -52,6 +53,26 @@ def dev(
             rich_help_panel=_FRONT,
         ),
     ] = None,
+    route: Annotated[
+        list[str] | None,
+        typer.Option(help="A route of its own, beside $default; as often as needed.", rich_help_panel=_WEBSOCKETS),
+    ] = None,
+    default_route: Annotated[
+        bool, typer.Option(help="Whether there is a $default route.", rich_help_panel=_WEBSOCKETS)
+    ] = True,
+    route_selection_expression: Annotated[
+        str, typer.Option(help="What selects a message's route.", rich_help_panel=_WEBSOCKETS)
+    ] = "$request.body.action",
+    route_response: Annotated[
+        bool,
+        typer.Option("--route-response", help="Send the body of an answer to the client.", rich_help_panel=_WEBSOCKETS),
+    ] = False,
+    idle_timeout: Annotated[
+        float, typer.Option(min=0.05, help="How long a connection may be idle, in s.", rich_help_panel=_WEBSOCKETS)
+    ] = 600.0,
+    connection_duration: Annotated[
+        float, typer.Option(min=0.05, help="How long a connection may be open, in s.", rich_help_panel=_WEBSOCKETS)
+    ] = 7200.0,
     timeout: Annotated[
         float,
         typer.Option(
@@ -89,6 +110,12 @@ def dev(
         base_path=base_path,
         multi_value_headers=multi_value_headers,
         integration_timeout_s=integration_timeout,
+        routes=tuple(route or ()),
+        has_default_route=default_route,
+        route_selection_expression=route_selection_expression,
+        route_responses=route_response,
+        idle_timeout_s=idle_timeout,
+        connection_duration_s=connection_duration,
         timeout_s=timeout,
         memory_mb=memory,
         reloads=reload,

@@ -18,6 +18,7 @@ __all__ = [
     "read_alb_multi_value",
     "read_payload_v1",
     "read_payload_v2",
+    "read_websocket",
 ]
 
 # Status, header fields, body.
@@ -81,6 +82,12 @@ def read_alb(answer: Any) -> HTTPResponse:
 def read_alb_multi_value(answer: Any) -> HTTPResponse:
     """A load balancer with multi-value headers. It does not look at `headers`."""
     return _read_alb(answer, "multiValueHeaders")
+
+
+def read_websocket(answer: Any) -> HTTPResponse:
+    """A WebSocket API. Of the header fields, only Sec-WebSocket-Protocol is looked at by anything."""
+    fields = _object(answer)
+    return _status(fields.get("statusCode")), _pairs(fields, "headers"), _body(fields)
 
 
 def _read_alb(answer: Any, key: str) -> HTTPResponse:

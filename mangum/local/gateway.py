@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from mangum.local.websockets import ConnectionsAPI
 from mangum.types import ASGI, Receive, Scope, Send
 
 __all__ = ["Gateway", "Part"]
@@ -21,19 +22,25 @@ class Part(Protocol):
 
 
 class Gateway:
-    """An ASGI application of two parts: the front door for HTTP requests, and the page at /_mangum, if there is one."""
+    """An ASGI application of its parts: the front door for HTTP requests, the WebSocket API with its `@connections`,
+    and the page at /_mangum, if there is one."""
 
-    def __init__(self, http: ASGI, dashboard: Part | None) -> None:
+    def __init__(self, http: ASGI, websockets: ASGI, connections: ASGI, dashboard: Part | None) -> None:
         self._http = http
+        self._websockets = websockets
+        self._connections = connections
         self._dashboard = dashboard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._part_for(scope["raw_path"])(scope, receive, send)
+        await self._part_for(scope)(scope, receive, send)
 
-    def _part_for(self, path: bytes) -> ASGI:
+    def _part_for(self, scope: Scope) -> ASGI:
+        if scope["type"] == "websocket":
+            return self._websockets
+        path: bytes = scope["raw_path"]
         if self._dashboard is not None and (path == _DASHBOARD or path.startswith(_DASHBOARD + b"/")):
             return self._dashboard
-        return self._http
+        return self._connections if ConnectionsAPI.serves(scope["path"]) else self._http
 
     def close(self) -> None:
         """The server ends: end what would not end by itself."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable
 
-from mangum.local.answers import HTTPResponse, MalformedAnswer
+from mangum.local.answers import HTTPResponse
 from mangum.local.events.requests import HTTPRequest
 from mangum.local.fronts import FrontDoor
-from mangum.local.function import EventTooLarge, FunctionFailed
+from mangum.local.integration import Fault, Integration, NoAnswer
 from mangum.local.invocations import Invocation, Journal
+from mangum.local.scopes import head_of
 from mangum.local.service import LambdaService
 from mangum.protocols.http import request_line
 from mangum.types import Receive, Scope, Send
@@ -31,13 +30,12 @@ class HTTPFront:
         self, door: FrontDoor, service: LambdaService, journal: Journal, report: Callable[[str], None]
     ) -> None:
         self._door = door
-        self._service = service
-        self._journal = journal
+        self._integration = Integration(door.source, door.timeout_s, service, journal)
         self._report = report
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = time.perf_counter()
-        head, title = _head_of(scope), request_line(scope)
+        head, title = head_of(scope), request_line(scope)
         response = self._door.refusal(head)
         if response is None:
             response = await self._respond(head, receive, title)
@@ -48,14 +46,7 @@ class HTTPFront:
 
     async def send_again(self, invocation: Invocation) -> None:
         """Invoke the function once more with the event of an earlier invocation. There is nobody to answer."""
-        await self._invoke(
-            Invocation(
-                source=invocation.source,
-                title=invocation.title,
-                event=invocation.event,
-                again_of=invocation.request_id,
-            )
-        )
+        await self._invoke(invocation.again())
 
     async def _respond(self, head: HTTPRequest, receive: Receive, title: str) -> HTTPResponse | None:
         """The response, or `None` for a client that went before it had sent its body."""
@@ -70,48 +61,20 @@ class HTTPFront:
         return await self._invoke(Invocation(source=door.source, title=title, event=door.event(head, body)))
 
     async def _invoke(self, invocation: Invocation) -> HTTPResponse:
-        self._journal.begin(invocation)
-        try:
+        with self._integration.noted(invocation):
             response = await self._answer(invocation)
             invocation.status = response[0]
             return response
-        finally:
-            self._journal.end(invocation)
 
     async def _answer(self, invocation: Invocation) -> HTTPResponse:
-        """The function's answer, or what the front door says in its place. The developer gets the reason."""
+        """The function's answer, or what the front door says in its place."""
         door = self._door
         try:
-            async with asyncio.timeout(door.timeout_s):
-                answer = await self._service.invoke(invocation)
-            if door.most_answer is not None and len(answer.encode(errors="surrogatepass")) > door.most_answer:
-                raise MalformedAnswer(f"it has more than the {door.most_answer} bytes as JSON that {door.source} takes")
-            return door.read(json.loads(answer))
-        except TimeoutError:
-            logger.error("%s: no answer within the %g s that %s waits.", invocation.title, door.timeout_s, door.source)
-            return door.error(504, "Endpoint request timed out")
-        except EventTooLarge as error:
-            logger.error("%s: %s.", invocation.title, error)
-            return door.error(*door.too_large)
-        except (MalformedAnswer, ValueError) as error:
-            logger.error("%s: the function's answer is malformed: %s.", invocation.title, error)
-            invocation.failure = f"The answer is malformed: {error}."
-        except FunctionFailed as error:
-            logger.error("%s: %s", invocation.title, error)
-        return door.error(*door.failed)
-
-
-def _head_of(scope: Scope) -> HTTPRequest:
-    client, server = scope.get("client"), scope.get("server") or ("127.0.0.1", 80)
-    return HTTPRequest(
-        method=scope["method"],
-        path=scope["raw_path"].decode("latin-1"),
-        query_string=scope["query_string"].decode("latin-1"),
-        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
-        client=client[0] if client else "127.0.0.1",
-        scheme=scope["scheme"],
-        port=server[1] or 80,
-    )
+            return await self._integration.answer(invocation, door.read, door.most_answer)
+        except NoAnswer as error:
+            if error.fault is Fault.TIMEOUT:
+                return door.error(504, "Endpoint request timed out")
+            return door.error(*(door.too_large if error.fault is Fault.TOO_LARGE else door.failed))
 
 
 class _BodyTooLarge(Exception):

@@ -42,6 +42,16 @@ class Invocation:
     # What the client got.
     status: int | None = None  # an HTTP status; `None` while it runs
 
+    def again(self) -> Invocation:
+        """Another one with the same event."""
+        return Invocation(
+            source=self.source,
+            title=self.title,
+            event=self.event,
+            connection_id=self.connection_id,
+            again_of=self.request_id,
+        )
+
     def log(self, line: str) -> None:
         """Add a line of the function's output."""
         if len(self.lines) < _MOST_LINES:

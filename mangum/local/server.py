@@ -9,23 +9,29 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 
 import uvicorn
 
 from mangum.exceptions import ConfigurationError
-from mangum.local.dashboard import Dashboard
+from mangum.local.dashboard import Dashboard, StoredGroups
 from mangum.local.fronts import front_door
 from mangum.local.gateway import Gateway
 from mangum.local.http_front import HTTPFront
 from mangum.local.in_process import InProcess
-from mangum.local.invocations import Journal
+from mangum.local.invocations import Invocation, Journal
 from mangum.local.reload import reload_on_change
 from mangum.local.service import LambdaService
 from mangum.local.settings import ServerSettings
+from mangum.local.websockets import ConnectionsAPI, WebSocketAPI
 
 __all__ = ["serve"]
 
+# Bytes: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+_MOST_MESSAGE_AND_FRAME = (128 * 1024, 32 * 1024)
 _GRACE_S = 2  # for what runs when the server is to end
+
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 Report = Callable[[str], None]
 
@@ -44,29 +50,40 @@ def serve(settings: ServerSettings, report: Report) -> None:
 async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, report: Report) -> None:
     door = front_door(settings.source, settings.event_settings, settings.integration_timeout_s)
     journal = Journal()
+    url = _url(settings.host, listener)
+    websocket_settings = settings.websocket_settings(_own_domain(listener))
     async with AsyncExitStack() as stack:
         function = await stack.enter_async_context(InProcess(settings.function_settings(dsn)))
         service = await stack.enter_async_context(LambdaService(function))
         http = HTTPFront(door, service, journal, report)
+        websockets = WebSocketAPI(websocket_settings, service, journal, report)
         dashboard = None
-        url = _url(settings.host, listener)
         report(f"{settings.target} as {settings.source}: {url}{door.prefix} (Ctrl-C to stop)")
+        report(f"Its WebSocket API: {url.replace('http', 'ws', 1)}/{websocket_settings.stage}")
         if settings.has_dashboard:
             dashboard = Dashboard(
                 journal,
                 source=settings.source,
                 target=settings.target,
-                send_again=http.send_again,
+                send_again=partial(_send_again, http, websockets),
+                connections=websockets,
+                groups=await stack.enter_async_context(StoredGroups(dsn)),
                 path=door.prefix or "/",
             )
             report(f"Its invocations: {url}/_mangum")
+        gateway = Gateway(http, websockets, ConnectionsAPI(websocket_settings, websockets), dashboard)
         async with asyncio.TaskGroup() as group:
             reloading = (
                 group.create_task(reload_on_change(function, settings.folder, report)) if settings.reloads else None
             )
-            await _Server(Gateway(http, dashboard)).serve(sockets=[listener])
+            await _Server(gateway).serve(sockets=[listener])
             if reloading is not None:
                 reloading.cancel()
+
+
+async def _send_again(http: HTTPFront, websockets: WebSocketAPI, invocation: Invocation) -> None:
+    front = http if invocation.connection_id is None else websockets
+    await front.send_again(invocation)
 
 
 class _Server(uvicorn.Server):
@@ -78,7 +95,11 @@ class _Server(uvicorn.Server):
                 gateway,
                 log_level="warning",
                 lifespan="off",
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=_MOST_MESSAGE_AND_FRAME,  # type: ignore[arg-type] # handed on to websockets, which takes both
+                ws_per_message_deflate=False,  # nor does API Gateway
+                ws_ping_interval=None,  # nor does it send any
+                ws_ping_timeout=None,
                 server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=_GRACE_S,
@@ -114,6 +135,14 @@ def _listen(host: str, port: int) -> socket.socket:
             f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --port (0: any free one)."
         ) from None
     return listener
+
+
+def _own_domain(listener: socket.socket) -> str:
+    """How a function on this machine reaches the server, which may listen on all addresses."""
+    host, port = listener.getsockname()[:2]
+    if host in _ANY_ADDRESS:
+        host = _ANY_ADDRESS[host]
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _url(host: str, listener: socket.socket) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 
 from mangum.types import ASGI, Message, Receive, Scope, Send
 
-__all__ = ["LoopbackOnly"]
+__all__ = ["LoopbackOnly", "is_from_browser", "refusal_of_others"]
 
 # Another name for this machine's address may be an attacker's, who had it resolved to this machine (DNS rebinding).
 _HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
@@ -45,14 +45,27 @@ class LoopbackOnly:
 
 
 def _refusal(request: Request) -> str | None:
-    if request.client is None or not _is_loopback(request.client.host):
-        return "This page is for this machine only."
-    hosts = request.headers.getlist("host")
-    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
-        return "This page answers to localhost, 127.0.0.1 and [::1] only."
-    if request.method not in ("GET", "HEAD") and not _is_own(request, hosts[0]):
+    refusal = refusal_of_others(request)
+    if refusal is not None:
+        return refusal
+    if request.method not in ("GET", "HEAD") and not _is_own(request):
         return "This has to come from the page itself."
     return None
+
+
+def refusal_of_others(request: Request) -> str | None:
+    """Why a client is not answered that is on another machine, or was led here under another name."""
+    if request.client is None or not _is_loopback(request.client.host):
+        return "This is for this machine only."
+    hosts = request.headers.getlist("host")
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        return "This answers to localhost, 127.0.0.1 and [::1] only."
+    return None
+
+
+def is_from_browser(request: Request) -> bool:
+    """Whether a page has sent it, and not a program."""
+    return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 
 def _is_loopback(host: str) -> bool:
@@ -65,8 +78,8 @@ def _is_loopback(host: str) -> bool:
     return address.is_loopback
 
 
-def _is_own(request: Request, host: str) -> bool:
+def _is_own(request: Request) -> bool:
     origin = request.headers.get("origin")
     if origin is not None:
-        return origin.lower() == f"{request.url.scheme}://{host}".lower()
+        return origin.lower() == f"{request.url.scheme}://{request.headers['host']}".lower()
     return request.headers.get("sec-fetch-site") == "same-origin"
