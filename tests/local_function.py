@@ -1,15 +1,36 @@
-"""A function's code in a folder of its own, for tests of `mangum dev`."""
+"""Functions for tests of `mangum dev`: code in a folder of its own, and coroutines of the test."""
 
 from __future__ import annotations
 
+import json
 import sys
 import textwrap
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
-from mangum.local.function import FunctionSettings
+from mangum.local.function import Function, FunctionSettings
 from mangum.local.invocations import Invocation
 
-__all__ = ["FunctionFolder", "invocation"]
+__all__ = ["Answer", "Answering", "FunctionFolder", "invocation"]
+
+Answer = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+class Answering(Function):
+    """A function that is a coroutine function of the test."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def __aexit__(self, *error: object) -> None:
+        return
+
+    async def invoke(self, invocation: Invocation) -> str:
+        return json.dumps(await self._answer(json.loads(json.dumps(invocation.event))))
+
+    async def reload(self, changed: object) -> None:
+        raise NotImplementedError
 
 
 class FunctionFolder:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -19,32 +18,15 @@ from mangum import Mangum
 from mangum.exceptions import ConfigurationError
 from mangum.local.events.requests import EventSettings
 from mangum.local.fronts import front_door
-from mangum.local.function import EventTooLarge, Function, FunctionFailed
+from mangum.local.function import EventTooLarge, FunctionFailed
 from mangum.local.http_front import HTTPFront
-from mangum.local.invocations import Invocation, Journal
+from mangum.local.invocations import Journal
 from mangum.local.service import LambdaService
 from mangum.types import Message
 from tests.apps import Recorder, hello
+from tests.local_function import Answer, Answering
 
 pytestmark = pytest.mark.anyio
-
-Answer = Callable[[dict[str, Any]], Awaitable[Any]]
-
-
-class Answering(Function):
-    """A function that is a coroutine function of the test."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    async def __aexit__(self, *error: object) -> None:
-        return
-
-    async def invoke(self, invocation: Invocation) -> str:
-        return json.dumps(await self._answer(json.loads(json.dumps(invocation.event))))
-
-    async def reload(self, changed: object) -> None:
-        raise NotImplementedError
 
 
 class Served:

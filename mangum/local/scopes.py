@@ -18,8 +18,13 @@ def head_of(scope: Scope) -> HTTPRequest:
         method=scope.get("method", "GET"),
         path=scope["raw_path"].decode("latin-1"),
         query_string=scope["query_string"].decode("latin-1"),
-        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+        headers=tuple((_spelled(name.decode("latin-1")), value.decode("latin-1")) for name, value in scope["headers"]),
         client=client[0] if client else "127.0.0.1",
         scheme=_HTTP.get(scheme) or str(scheme),
         port=server[1] or 80,
     )
+
+
+def _spelled(name: str) -> str:
+    """A header's name as clients write it: the server hands all of them on in lower case."""
+    return name.title().replace("Websocket", "WebSocket")

@@ -25,7 +25,7 @@ from mangum.local.service import LambdaService
 from mangum.local.settings import ServerSettings
 from mangum.local.websockets import ConnectionsAPI, WebSocketAPI
 
-__all__ = ["serve"]
+__all__ = ["Server", "listen", "own_domain", "serve"]
 
 # Bytes: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 _MOST_MESSAGE_AND_FRAME = (128 * 1024, 32 * 1024)
@@ -42,7 +42,7 @@ def serve(settings: ServerSettings, report: Report) -> None:
     Raises:
         ConfigurationError: `target` names no handler, or the address cannot be had.
     """
-    with _listen(settings.host, settings.port) as listener, tempfile.TemporaryDirectory(prefix="mangum-") as folder:
+    with listen(settings.host, settings.port) as listener, tempfile.TemporaryDirectory(prefix="mangum-") as folder:
         dsn = settings.dsn or f"sqlite://{folder}/connections.db"
         asyncio.run(_serve(settings, dsn, listener, report))
 
@@ -51,7 +51,7 @@ async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, re
     door = front_door(settings.source, settings.event_settings, settings.integration_timeout_s)
     journal = Journal()
     url = _url(settings.host, listener)
-    websocket_settings = settings.websocket_settings(_own_domain(listener))
+    websocket_settings = settings.websocket_settings(own_domain(listener))
     async with AsyncExitStack() as stack:
         function = await stack.enter_async_context(InProcess(settings.function_settings(dsn)))
         service = await stack.enter_async_context(LambdaService(function))
@@ -76,7 +76,7 @@ async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, re
             reloading = (
                 group.create_task(reload_on_change(function, settings.folder, report)) if settings.reloads else None
             )
-            await _Server(gateway).serve(sockets=[listener])
+            await Server(gateway).serve(sockets=[listener])
             if reloading is not None:
                 reloading.cancel()
 
@@ -86,7 +86,7 @@ async def _send_again(http: HTTPFront, websockets: WebSocketAPI, invocation: Inv
     await front.send_again(invocation)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, whose signals end it and are not sent again: what is around it has an end of its own."""
 
     def __init__(self, gateway: Gateway) -> None:
@@ -121,7 +121,12 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ConfigurationError: the address cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Its protocol has to be named: asyncio sends at once, without waiting to fill a packet, where it is TCP's.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -137,7 +142,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _own_domain(listener: socket.socket) -> str:
+def own_domain(listener: socket.socket) -> str:
     """How a function on this machine reaches the server, which may listen on all addresses."""
     host, port = listener.getsockname()[:2]
     if host in _ANY_ADDRESS:

@@ -129,20 +129,18 @@ class WebSocketAPI:
 
     async def _serve(self, connection: Connection, receive: Receive, send: Send) -> _End:
         """From the handshake to the end of the connection, and of the events of its messages."""
+        end = _End(_LOST, _REASONS[_LOST])
         async with asyncio.TaskGroup() as group:
             self._open[connection.connection_id] = connection
-            expiry = group.create_task(connection.expire())
-            reading = group.create_task(self._read(connection, receive, group))
-            writing = group.create_task(connection.write(send))
             try:
-                await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
-                if writing.done() and writing.result():
-                    await asyncio.wait((reading,))
+                with suppress(TimeoutError), connection.expiring():
+                    async with asyncio.timeout(None) as patience:
+                        writing = group.create_task(connection.write(send, lambda: patience.reschedule(0)))
+                        end = await self._read(connection, receive, group)
             finally:
                 del self._open[connection.connection_id]
-                for task in (expiry, reading, writing):
-                    task.cancel()
-        return _End(_LOST, _REASONS[_LOST]) if reading.cancelled() else reading.result()
+                writing.cancel()
+        return end
 
     async def _read(self, connection: Connection, receive: Receive, group: asyncio.TaskGroup) -> _End:
         at_once = asyncio.Semaphore(_MOST_AT_ONCE)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from mangum.local.events.requests import HTTPRequest
 from mangum.local.events.websocket import Client, new_id
@@ -32,8 +34,9 @@ class Connection:
         self._settings = settings
         self._outbox: asyncio.Queue[Message] = asyncio.Queue()
         self._buffered = 0
-        self._now = asyncio.get_running_loop().time
-        self._opened = self._active = self._now()
+        self._loop = asyncio.get_running_loop()
+        self._opened = self._active = self._loop.time()
+        self._timer: asyncio.TimerHandle
 
     @property
     def told(self) -> Client:
@@ -51,7 +54,7 @@ class Connection:
     def touch(self) -> None:
         """A message has gone one way or the other."""
         self.last_active_at = time.time()
-        self._active = self._now()
+        self._active = self._loop.time()
 
     def post(self, data: str | bytes) -> None:
         """Send a message as soon as its turn comes: text where it is UTF-8, as API Gateway sends it.
@@ -70,31 +73,39 @@ class Connection:
         """Close it after what waits."""
         self._outbox.put_nowait({"type": "websocket.close", "code": code, "reason": reason})
 
-    async def write(self, send: Send) -> bool:
-        """Send what waits, until the connection is closed or lost, of which the server tells the reader. `False` for a
-        client that reads nothing any more."""
+    async def write(self, send: Send, give_up: Callable[[], None]) -> None:
+        """Send what waits, until the connection is closed or lost, of which the server tells whoever reads. `give_up`
+        is called if the client reads nothing any more."""
         while True:
             message = await self._outbox.get()
             try:
                 async with asyncio.timeout(_SEND_S):
                     await send(message)
             except TimeoutError:
-                return False
+                give_up()
+                return
             except OSError:  # it is closed or lost
-                return True
+                return
             if message["type"] == "websocket.close":
-                return True
+                return
             self._buffered -= len(message.get("bytes") or message["text"].encode())
 
-    async def expire(self) -> None:
+    @contextmanager
+    def expiring(self) -> Iterator[None]:
         """Close it when it has been idle, or open, for as long as it may be."""
+        self._watch()
+        try:
+            yield
+        finally:
+            self._timer.cancel()
+
+    def _watch(self) -> None:
         settings = self._settings
-        while True:
-            due = min(self._active + settings.idle_timeout_s, self._opened + settings.connection_duration_s)
-            if due <= self._now():
-                break
-            await asyncio.sleep(due - self._now())
-        self.close(1001, "Going away")
+        due = min(self._active + settings.idle_timeout_s, self._opened + settings.connection_duration_s)
+        if due <= self._loop.time():
+            self.close(1001, "Going away")
+        else:
+            self._timer = self._loop.call_at(due, self._watch)
 
 
 def _payload(data: bytes) -> dict[str, str | bytes]:
