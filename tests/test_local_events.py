@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mangum import Mangum
-from mangum.local.events import EVENT_BUILDERS
+from mangum.config import Config
+from mangum.handlers.websocket import WebSocketGateway
+from mangum.local.events import EVENT_BUILDERS, websocket
 from mangum.local.events.alb import alb_event
 from mangum.local.events.lambda_at_edge import origin_request_event, viewer_request_event
 from mangum.local.events.payload_v1 import http_api_v1_event, rest_api_event
@@ -198,3 +203,58 @@ def test_an_event_has_the_keys_of_aws_own(source: str) -> None:
     theirs: dict[str, Any] = sample.get("requestContext") or {}
     ours: dict[str, Any] = event.get("requestContext") or {}
     assert set(theirs) - set(ours) <= NOT_ALWAYS
+
+
+class TestWebSockets:
+    """What the events say is what `mangum.handlers.websocket` reads in them."""
+
+    CLIENT = websocket.Client(
+        connection_id="L0SM9cOFvHcCIhw=",
+        connected_at_ms=1_783_000_000_000,
+        domain="127.0.0.1:8000",
+        stage="dev",
+        source_ip="192.0.2.1",
+        user_agent=None,
+    )
+
+    @staticmethod
+    def read(event: dict[str, Any]) -> WebSocketGateway:
+        return WebSocketGateway(json.loads(json.dumps(event)), None, Config.from_arguments(dsn="memory://"))
+
+    @given(
+        query=st.lists(
+            st.tuples(st.text("aé+&= %", min_size=1, max_size=5), st.text("bü+&= %", max_size=5)), max_size=3
+        ),
+        value=st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=9).map(str.strip),
+        subprotocols=st.lists(st.from_regex(r"[a-z.]{1,5}", fullmatch=True), max_size=3),
+    )
+    def test_a_handshake(self, query: list[tuple[str, str]], value: str, subprotocols: list[str]) -> None:
+        offered = [("Sec-WebSocket-Protocol", ", ".join(subprotocols))] if subprotocols else []
+        request = HTTPRequest(
+            method="GET",
+            path="/dev",
+            query_string=urlencode(query),
+            headers=(("Host", "127.0.0.1:8000"), ("Upgrade", "websocket"), ("X-Value", value), *offered),
+            client="192.0.2.1",
+            port=8000,
+        )
+        event = self.read(websocket.connect(self.CLIENT, request))
+        handshake = event.handshake()
+        assert event.endpoint_url == "http://127.0.0.1:8000/dev"
+        assert sorted(parse_qsl(handshake.query_string.decode(), keep_blank_values=True)) == sorted(query)
+        assert [b"x-value", value.encode()] in handshake.headers
+        assert handshake.subprotocols == subprotocols
+        assert (handshake.client, handshake.server, handshake.scheme) == ("192.0.2.1", ("127.0.0.1", 8000), "ws")
+        assert b"upgrade" not in [name for name, _ in handshake.headers]
+
+    @given(data=st.text(st.characters(codec="utf-8")) | st.binary())
+    def test_a_message(self, data: str | bytes) -> None:
+        kind = "text" if isinstance(data, str) else "bytes"
+        event = self.read(websocket.message(self.CLIENT, "$default", data))
+        assert event.message() == {"type": "websocket.receive", kind: data}
+        assert event.connection_id == self.CLIENT.connection_id
+
+    @given(code=st.integers(1000, 4999), reason=st.text(st.characters(codec="utf-8"), max_size=40))
+    def test_an_end(self, code: int, reason: str) -> None:
+        event = self.read(websocket.disconnect(self.CLIENT, code, reason))
+        assert event.message() == {"type": "websocket.disconnect", "code": code, "reason": reason}

@@ -92,13 +92,16 @@ class TestEvents:
         assert event["requestContext"]["identity"] == {"sourceIp": "127.0.0.1"}
         assert "queryStringParameters" not in event
 
-    async def test_messages(self) -> None:
+    async def test_messages(self, caplog: pytest.LogCaptureFixture) -> None:
         async with local_gateway(accept) as gateway, connect(gateway.websocket_url) as client:
             connected = await gateway.event("CONNECT")
             await client.send("héllo")
             text = await gateway.event("MESSAGE")
             await client.send(b"\x00\xff")
             binary = await gateway.event("MESSAGE", 2)
+            await client.send(b"x")
+            await gateway.event("MESSAGE", 3)
+        assert [record.getMessage()[:23] for record in caplog.records] == ["A binary message came: "]
         assert (text["body"], text["isBase64Encoded"]) == ("héllo", False)
         assert (binary["body"], binary["isBase64Encoded"]) == ("AP8=", True)
         assert "headers" not in text

@@ -73,6 +73,7 @@ class WebSocketAPI:
         self._integration = Integration("the WebSocket API", settings.integration_timeout_s, service, journal)
         self._report = report
         self._open: dict[str, Connection] = {}
+        self._has_told_of_binary = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
@@ -161,6 +162,11 @@ class WebSocketAPI:
             group.create_task(handle(received["bytes"] if data is None else data))
 
     async def _message(self, connection: Connection, data: str | bytes) -> None:
+        if isinstance(data, bytes) and not self._has_told_of_binary:
+            self._has_told_of_binary = True
+            logger.warning(
+                "A binary message came: here it is handed on as base64, on AWS the client is closed with 1003."
+            )
         route = self._settings.routes.select(data)
         if route is None:
             logger.error("WebSocket %s: no route for a message, and no $default.", connection.connection_id)
