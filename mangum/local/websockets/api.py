@@ -164,9 +164,7 @@ class WebSocketAPI:
     async def _message(self, connection: Connection, data: str | bytes) -> None:
         if isinstance(data, bytes) and not self._has_told_of_binary:
             self._has_told_of_binary = True
-            logger.warning(
-                "A binary message came: here it is handed on as base64, on AWS the client is closed with 1003."
-            )
+            logger.warning("A binary message came: here the function gets it as base64, AWS closes with 1003.")
         route = self._settings.routes.select(data)
         if route is None:
             logger.error("WebSocket %s: no route for a message, and no $default.", connection.connection_id)
