@@ -176,11 +176,11 @@ def test_a_faulty_function(tmp_path: Path) -> None:
 def test_an_api_waits_for_so_long_only(tmp_path: Path) -> None:
     tmp_path.joinpath("faulty.py").write_text(FAULTY)
     with (
-        serving(tmp_path, "faulty:handler", "--integration-timeout", "0.3", "--timeout", "1", "--no-reload") as server,
+        serving(tmp_path, "faulty:handler", "--integration-timeout", "2", "--timeout", "3", "--no-reload") as server,
         httpx.Client(timeout=30, base_url=server.url) as client,
     ):
         assert client.get("/hang").status_code == 504
-        server.wait_for(r"Task timed out after 1\.00 seconds")  # the function had run on
+        server.wait_for(r"Task timed out after 3\.00 seconds")  # the function had run on
         assert client.get("/").text == "fine"
 
 
@@ -292,3 +292,77 @@ def test_a_port_that_is_taken(folder: Path) -> None:
     assert done.returncode == 2
     assert f"Cannot listen on 127.0.0.1:{port}: " in done.stderr
     assert "--port" in done.stderr
+
+
+COUNTING = """
+import os
+from mangum import Mangum
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    body = f"{scope['query_string'].decode()} {os.getpid()}".encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+handler = Mangum(app, lifespan="off")
+"""
+
+
+@pytest.mark.parametrize("runtime", ["mangum", "awslambdaric"])
+def test_2000_requests_from_50_clients_through_4_workers(tmp_path: Path, runtime: str) -> None:
+    def ask(client: int) -> list[str]:
+        with httpx.Client(timeout=120, base_url=server.url) as session:
+            return [session.get("/", params={"number": client * 40 + index}).text for index in range(40)]
+
+    tmp_path.joinpath("counting.py").write_text(COUNTING)
+    options = ["--workers", "4", "--runtime", runtime, "--no-reload"]
+    with serving(tmp_path, "counting:handler", *options) as server, ThreadPoolExecutor(50) as clients:
+        assert server.url
+        answers = [answer.split() for answers in clients.map(ask, range(50)) for answer in answers]
+        assert [number for number, _ in answers] == [f"number={number}" for number in range(2000)]
+        pids = {int(pid) for _, pid in answers}
+        assert 2 <= len(pids) <= 4
+        server.send_signal(signal.SIGINT)
+        assert server.wait() == 0
+        assert "Traceback" not in server.output
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_faulty_function_in_workers(tmp_path: Path) -> None:
+    faulty = FAULTY.replace("import sys, time", "import os, sys, time").replace("sys.exit(3)", "os._exit(3)")
+    tmp_path.joinpath("faulty.py").write_text(faulty)
+    reasons = {
+        "/raise": "ValueError: no good",
+        "/exit": "Runtime.ExitError: Runtime exited with error: exit status 3",
+        "/status": "`statusCode` is 'nonsense'",
+        "/set": "Runtime.MarshalError",
+        "/large": "Function.ResponseSizeTooLarge",
+        "/hang": r"Task timed out after 1.00 seconds",
+    }
+    options = ["--workers", "1", "--timeout", "1", "--source", "function-url", "--no-reload"]
+    with (
+        serving(tmp_path, "faulty:handler", *options) as server,
+        httpx.Client(timeout=60, base_url=server.url) as client,
+    ):
+        for path, reason in reasons.items():
+            response = client.get(path)
+            assert (response.status_code, response.text) == (502, "Internal Server Error"), path
+            server.wait_for(re.escape(reason))
+            assert client.get("/").text == "fine"
+
+
+def test_a_change_of_the_code_of_workers(tmp_path: Path) -> None:
+    code = tmp_path / "living.py"
+    code.write_text(LIVING.replace("VERSION", "one"))
+    with (
+        serving(tmp_path, "living:handler", "--workers", "2") as server,
+        httpx.Client(timeout=30, base_url=server.url) as client,
+    ):
+        assert client.get("/").text == "one"
+        code.write_text(LIVING.replace("VERSION", "two"))
+        server.wait_for(r"^Reloaded: living\.py")
+        assert client.get("/").text == "two"
+        server.wait_for("lifespan.shutdown")

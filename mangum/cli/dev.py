@@ -23,6 +23,13 @@ class SourceName(enum.StrEnum):
     ALB = "alb"
 
 
+class RuntimeName(enum.StrEnum):
+    """What a worker process runs."""
+
+    MANGUM = "mangum"
+    AWSLAMBDARIC = "awslambdaric"
+
+
 _FRONT = "The front door"
 _WEBSOCKETS = "The WebSocket API"
 _FUNCTION = "The function"
@@ -82,6 +89,17 @@ def dev(
     memory: Annotated[
         int, typer.Option(min=128, max=10_240, help="The function's memory, in MB.", rich_help_panel=_FUNCTION)
     ] = 1769,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Processes, each with one event at a time as in Lambda; 0: the function runs in this process.",
+            rich_help_panel=_FUNCTION,
+        ),
+    ] = 0,
+    runtime: Annotated[
+        RuntimeName, typer.Option(help="What the processes run: mangum's, or AWS's own.", rich_help_panel=_FUNCTION)
+    ] = RuntimeName.MANGUM,
     reload: Annotated[
         bool, typer.Option(help="Load the function's code anew when it changes.", rich_help_panel=_FUNCTION)
     ] = True,
@@ -118,6 +136,8 @@ def dev(
         connection_duration_s=connection_duration,
         timeout_s=timeout,
         memory_mb=memory,
+        workers=workers,
+        runtime=runtime.value,
         reloads=reload,
         dsn=dsn,
     )

@@ -16,6 +16,7 @@ import uvicorn
 from mangum.exceptions import ConfigurationError
 from mangum.local.dashboard import Dashboard, StoredGroups
 from mangum.local.fronts import front_door
+from mangum.local.function import Function
 from mangum.local.gateway import Gateway
 from mangum.local.http_front import HTTPFront
 from mangum.local.in_process import InProcess
@@ -24,6 +25,7 @@ from mangum.local.reload import reload_on_change
 from mangum.local.service import LambdaService
 from mangum.local.settings import ServerSettings
 from mangum.local.websockets import ConnectionsAPI, WebSocketAPI
+from mangum.local.workers.pool import RUNTIMES, Workers
 
 __all__ = ["Server", "listen", "own_domain", "serve"]
 
@@ -53,7 +55,7 @@ async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, re
     url = _url(settings.host, listener)
     websocket_settings = settings.websocket_settings(own_domain(listener))
     async with AsyncExitStack() as stack:
-        function = await stack.enter_async_context(InProcess(settings.function_settings(dsn)))
+        function = await stack.enter_async_context(_function(settings, dsn))
         service = await stack.enter_async_context(LambdaService(function))
         http = HTTPFront(door, service, journal, report)
         websockets = WebSocketAPI(websocket_settings, service, journal, report)
@@ -79,6 +81,13 @@ async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, re
             await Server(gateway).serve(sockets=[listener])
             if reloading is not None:
                 reloading.cancel()
+
+
+def _function(settings: ServerSettings, dsn: str) -> Function:
+    own = settings.function_settings(dsn)
+    if not settings.workers:
+        return InProcess(own)
+    return Workers(own, settings.workers, RUNTIMES[settings.runtime](settings.target))
 
 
 async def _send_again(http: HTTPFront, websockets: WebSocketAPI, invocation: Invocation) -> None:

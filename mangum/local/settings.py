@@ -41,6 +41,8 @@ class ServerSettings:
     timeout_s: float = 30.0  # 0: none
     memory_mb: int = 1769
     reloads: bool = True
+    workers: int = 0  # processes; 0: none, the function runs in this one
+    runtime: str = "mangum"  # that they run
 
     dsn: str | None = None  # `None`: a temporary SQLite file
 

@@ -9,7 +9,10 @@ from typing import Any
 from mangum.adapter import Mangum
 from mangum.types import Receive, Scope, Send
 
-__all__ = ["Stopwatch"]
+__all__ = ["PARTS_HEADER", "Stopwatch"]
+
+# In which a runtime of mangum's tells the gateway where the time went, as a JSON object of milliseconds.
+PARTS_HEADER = "Mangum-Parts"
 
 
 class Stopwatch:
