@@ -14,7 +14,9 @@ from mangum.local.http_front import HTTPFront
 from mangum.local.invocations import Journal
 from mangum.local.server import Server, listen
 from mangum.local.service import LambdaService
-from mangum.local.websockets import ConnectionsAPI, WebSocketAPI, WebSocketSettings
+from mangum.local.websockets.api import WebSocketAPI
+from mangum.local.websockets.management import ConnectionsAPI
+from mangum.local.websockets.settings import WebSocketSettings
 from tests.local_function import Answering
 
 __all__ = ["LocalGateway", "local_gateway"]

@@ -18,8 +18,9 @@ from mangum.exceptions import ConfigurationError
 from mangum.local.events.requests import HTTPRequest
 from mangum.local.function import FunctionFailed
 from mangum.local.server import listen, own_domain
-from mangum.local.websockets import Routes, WebSocketSettings
 from mangum.local.websockets import connection as connection_module
+from mangum.local.websockets.routes import Routes
+from mangum.local.websockets.settings import WebSocketSettings
 from mangum.types import Message
 from tests.local_gateway import LocalGateway, local_gateway
 

@@ -8,6 +8,8 @@ import typer
 
 import mangum
 from mangum.cli.dev import dev
+from mangum.cli.events import events
+from mangum.cli.invoke import invoke
 
 __all__ = ["cli"]
 
@@ -30,3 +32,5 @@ def options(
 
 
 cli.command()(dev)
+cli.command()(events)
+cli.command()(invoke)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -22,6 +23,7 @@ __all__ = [
     "FunctionTimedOut",
     "check_answer",
     "event_json",
+    "own_region",
 ]
 
 # What Lambda takes as the event of a synchronous invocation, and gives as its result, as JSON:
@@ -123,6 +125,11 @@ class Function(AbstractAsyncContextManager["Function"], ABC):
     async def reload(self, changed: Collection[Path]) -> None:
         """Run the next events with the code as it is now; what runs is let end. `changed` are the files that were
         written. Code that cannot be loaded is logged, and fails the invocations until it can."""
+
+
+def own_region() -> str:
+    """The region that AWS's tools are set to on this machine."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
 def event_json(event: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mangum.local.websockets import ConnectionsAPI
+from mangum.local.websockets.management import ConnectionsAPI
 from mangum.types import ASGI, Receive, Scope, Send
 
 __all__ = ["Gateway", "Part"]

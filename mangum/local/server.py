@@ -24,7 +24,8 @@ from mangum.local.invocations import Invocation, Journal
 from mangum.local.reload import reload_on_change
 from mangum.local.service import LambdaService
 from mangum.local.settings import ServerSettings
-from mangum.local.websockets import ConnectionsAPI, WebSocketAPI
+from mangum.local.websockets.api import WebSocketAPI
+from mangum.local.websockets.management import ConnectionsAPI
 from mangum.local.workers.pool import RUNTIMES, Workers
 
 __all__ = ["Server", "listen", "own_domain", "serve"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from mangum.local.events.requests import EventSettings
-from mangum.local.function import FunctionSettings
-from mangum.local.websockets import DEFAULT_EXPRESSION, Routes, WebSocketSettings
+from mangum.local.function import FunctionSettings, own_region
+from mangum.local.websockets.routes import DEFAULT_EXPRESSION, Routes
+from mangum.local.websockets.settings import WebSocketSettings
 
 __all__ = ["ServerSettings"]
 
@@ -75,6 +75,6 @@ class ServerSettings:
             folder=self.folder,
             memory_mb=self.memory_mb,
             timeout_s=self.timeout_s,
-            region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+            region=own_region(),
             environment={"MANGUM_DSN": dsn},
         )
