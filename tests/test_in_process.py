@@ -536,3 +536,23 @@ def test_the_journal_keeps_the_last() -> None:
     assert told == [first, second, third, third]
     assert journal.find(third.request_id) is third
     assert journal.find(first.request_id) is None
+
+
+def test_a_journal_keeps_fewer_large_invocations() -> None:
+    journal = Journal(most_bytes=100)
+    small, large, lengthy, last = invocation(), invocation(body="x" * 60), invocation(), invocation(body="x" * 200)
+    lengthy.lines = ["y" * 30]
+    lengthy.answer = "z" * 5
+    for one in (small, large, lengthy):
+        journal.begin(one)
+        journal.end(one)
+    assert list(journal) == [small, large, lengthy]
+    journal.begin(last)
+    journal.end(last)
+    assert list(journal) == [last]
+    late = invocation(body="x" * 50)
+    journal.begin(late)
+    assert list(journal) == [late]  # though it has not ended
+    journal.end(small)  # which is not kept any more
+    journal.end(late)
+    assert list(journal) == [late]

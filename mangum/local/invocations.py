@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 __all__ = ["Invocation", "Journal"]
 
 _MOST_KEPT = 500
+_MOST_BYTES = 64 * 1024 * 1024
 _MOST_LINES = 2_000
 
 
@@ -61,30 +61,46 @@ class Invocation:
 
 
 class Journal:
-    """The last invocations, oldest first, and who wants to know of each that begins or ends."""
+    """The last invocations, oldest first, and who wants to know of each that begins or ends. It keeps so many, and of
+    the large ones fewer, so that a day of uploads does not fill the memory; the last one always."""
 
-    def __init__(self, most: int = _MOST_KEPT) -> None:
-        self._kept: deque[Invocation] = deque(maxlen=most)
+    def __init__(self, most: int = _MOST_KEPT, most_bytes: int = _MOST_BYTES) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._kept: dict[str, Invocation] = {}  # by request id
+        self._sizes: dict[str, int] = {}  # of those that have ended
+        self._bytes = 0
         self._listeners: set[Callable[[Invocation], None]] = set()
 
     def __iter__(self) -> Iterator[Invocation]:
-        return iter(list(self._kept))
+        return iter(list(self._kept.values()))
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def find(self, request_id: str) -> Invocation | None:
         """The invocation of that id, if it is still kept."""
-        return next((invocation for invocation in self._kept if invocation.request_id == request_id), None)
+        return self._kept.get(request_id)
 
     def begin(self, invocation: Invocation) -> None:
         """An event has come in."""
-        self._kept.append(invocation)
+        self._kept[invocation.request_id] = invocation
+        self._forget_oldest()
         self._tell(invocation)
 
     def end(self, invocation: Invocation) -> None:
         """Its client has been answered: `status` is set."""
+        if invocation.request_id in self._kept:
+            self._sizes[invocation.request_id] = _size(invocation)
+            self._bytes += self._sizes[invocation.request_id]
+            self._forget_oldest()
         self._tell(invocation)
+
+    def _forget_oldest(self) -> None:
+        while len(self._kept) > self._most or (self._bytes > self._most_bytes and len(self._kept) > 1):
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            self._bytes -= self._sizes.pop(oldest, 0)
 
     @contextmanager
     def listening(self, listener: Callable[[Invocation], None]) -> Iterator[None]:
@@ -98,3 +114,10 @@ class Journal:
     def _tell(self, invocation: Invocation) -> None:
         for listener in list(self._listeners):
             listener(invocation)
+
+
+def _size(invocation: Invocation) -> int:
+    """About how many bytes it takes: what can be large in it."""
+    body = invocation.event.get("body")
+    large = (body if isinstance(body, str) else "", invocation.answer or "", *invocation.lines)
+    return sum(map(len, large))
