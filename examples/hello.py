@@ -1,4 +1,4 @@
-"""A FastAPI application on Lambda, and the page that `./scripts/demo` opens."""
+"""A FastAPI application on Lambda, and a page that shows its event: `mangum dev examples.hello:handler`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from mangum.cli.app import cli
+from mangum.local.samples import SOURCES
 from tests.servers.connections import ConnectionsEndpoint
 from tests.websocket_client import Client
 
@@ -66,3 +69,15 @@ def test_the_chat(asgi: ModuleType) -> None:
             assert bob.received == ["ann: hello", "bob is here", "bob: hi"]
             assert bob.disconnect() == 200
             assert ann.received == ["bob is here", "ann is here", "ann: hello", "bob: hi", "bob has left"]
+
+
+def test_every_option_of_mangum_dev_is_explained() -> None:
+    page = (ROOT / "docs/local.md").read_text()
+    options = {option for parameter in get_command(cli).commands["dev"].params for option in parameter.opts}  # type: ignore[attr-defined]
+    explained = {option for option in options if f"`{option}`" in page or f"`{option.replace('--', '--no-')}`" in page}
+    assert options - explained == {"target"}
+
+
+def test_every_source_of_an_event_is_named() -> None:
+    page = (ROOT / "docs/local.md").read_text()
+    assert [source for source in SOURCES if f"`{source}`" not in page] == []
