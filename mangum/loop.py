@@ -59,6 +59,7 @@ class WarmLoop:
         self._closed = False
         self._lock = threading.Lock()
         self._when_idle: list[Callable[[], None]] = []
+        self._main: asyncio.Task[Any] | None = None  # that runs
 
     @property
     def is_closed(self) -> bool:
@@ -110,8 +111,11 @@ class WarmLoop:
             self._loop = asyncio.SelectorEventLoop(_PatientSelector())
         loop = self._loop
         token = _inside.set(self)
-        task = loop.create_task(_stop_after(loop, main))  # which takes the context along, into its threads too
+        task = self._main = loop.create_task(
+            _stop_after(loop, main)
+        )  # which takes the context along, into its threads too
         _inside.reset(token)
+        self._main = task
         try:
             loop.run_forever()
         except BaseException:  # KeyboardInterrupt, SystemExit: the loop broke off, the task has to be ended
@@ -122,7 +126,15 @@ class WarmLoop:
             if task.done() and not task.cancelled():
                 task.exception()  # fetched, so that the loop does not report it as lost
             raise
+        self._main = None
         return task.result()
+
+    def interrupt(self) -> None:
+        """Cancel what runs, from whatever thread: its `run` raises `CancelledError`. Does not wait for that."""
+        loop, main = self._loop, self._main
+        if loop is not None and main is not None and not main.done():
+            with suppress(RuntimeError):  # the loop was closed at this moment
+                loop.call_soon_threadsafe(main.cancel)
 
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Call back now if nothing runs on the loop, else right after what runs. For signal handlers: never waits."""

@@ -115,6 +115,11 @@ class Sandbox:
         """`close`, for the interpreter's exit and for the garbage collector: wherever that is, without an error."""
         self._close_quietly(_EXIT_WAIT_S)
 
+    def abandon(self) -> None:
+        """Leave it to itself, with what runs in it and cannot be ended: it is not closed at the interpreter's exit."""
+        _to_close.discard(self)
+        self._sigterm.unhook()
+
     def close_and_signal_again(self) -> None:
         """Close as soon as no invocation runs, and then send SIGTERM again, to whoever else waits for it."""
         self.loop.when_idle(self._close_on_signal)

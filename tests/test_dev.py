@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -244,21 +243,34 @@ def test_ctrl_c_with_a_viewer(tmp_path: Path) -> None:
     assert "Traceback" not in server.output
 
 
-def test_ctrl_c_while_a_request_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_ctrl_c_while_a_request_runs(tmp_path: Path, workers: str) -> None:
     tmp_path.joinpath("living.py").write_text(LIVING)
-    with serving(tmp_path, "living:handler", "--no-reload", "--no-dashboard") as server:
-        url = server.url
-
-        def ask() -> None:
-            with pytest.raises(httpx.HTTPError):
-                httpx.get(f"{url}/wait", timeout=60).raise_for_status()
-
-        asking = threading.Thread(target=ask)
-        asking.start()
+    options = ["--no-reload", "--no-dashboard", "--workers", workers]
+    with serving(tmp_path, "living:handler", *options) as server, ThreadPoolExecutor(1) as thread:
+        asking = thread.submit(httpx.get, f"{server.url}/wait", timeout=60)
         server.wait_for("^waiting")
         server.send_signal(signal.SIGINT)
         assert server.wait() == 0
-        asking.join(60)
+        assert asking.result().status_code == 500
+    assert "GET /wait: Runtime.ExitError: the gateway has been stopped" in server.output
+    assert "Traceback" not in server.output
+    if workers == "0":  # what runs is cancelled, and the application shut down
+        assert "lifespan.shutdown" in server.output
+
+
+def test_ctrl_c_while_a_function_cannot_be_stopped(tmp_path: Path) -> None:
+    blocking = LIVING.replace("await asyncio.sleep(60)", "__import__('time').sleep(600)")
+    tmp_path.joinpath("living.py").write_text(blocking)
+    options = ["--no-reload", "--no-dashboard"]
+    with serving(tmp_path, "living:handler", *options) as server, ThreadPoolExecutor(1) as thread:
+        asking = thread.submit(httpx.get, f"{server.url}/wait", timeout=60)
+        server.wait_for("^waiting")
+        server.send_signal(signal.SIGINT)
+        assert server.wait() == 0
+        assert asking.result().status_code == 500
+    assert "had not shut down after 2.0 s, and is left to itself." in server.output
+    assert "Traceback" not in server.output
 
 
 @pytest.mark.parametrize(

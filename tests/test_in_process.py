@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from mangum.exceptions import ConfigurationError
-from mangum.local.function import MOST_EVENT_BYTES, EventTooLarge, FunctionFailed, FunctionTimedOut
+from mangum.local.events.payload_v2 import http_api_event
+from mangum.local.events.requests import HTTPRequest
+from mangum.local.function import MOST_EVENT_BYTES, EventTooLarge, FunctionFailed, FunctionStopped, FunctionTimedOut
 from mangum.local.in_process import InProcess
 from mangum.local.invocations import Invocation, Journal
 from mangum.local.service import LambdaService
@@ -512,6 +514,40 @@ async def test_the_service_waits_for_nothing_at_its_end(code: FunctionFolder) ->
             await asyncio.to_thread(sys.modules[code.module].begun.wait, 20)
             asking.cancel()
         sys.modules[code.module].released.set()
+
+
+async def test_the_service_gives_up_what_still_runs(code: FunctionFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    code.write("""
+        import asyncio, threading
+        from mangum import Mangum
+
+        begun = threading.Event()
+
+        async def app(scope, receive, send):
+            if scope["type"] == "lifespan":
+                while True:
+                    kind = (await receive())["type"]
+                    print(kind)
+                    await send({"type": f"{kind}.complete"})
+            begun.set()
+            await asyncio.Event().wait()
+
+        handler = Mangum(app, lifespan_scope="process")
+    """)
+    async with InProcess(code.settings()) as function, LambdaService(function) as service:
+        hanging = Invocation(source="test", title="test", event=http_api_event(HTTPRequest(method="GET", path="/")))
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(failure_of(service, hanging))
+            await asyncio.to_thread(sys.modules[code.module].begun.wait, 20)
+            service.stop(0)
+        assert asking.result() == hanging.failure == "Runtime.ExitError: the gateway has been stopped"
+    assert capsys.readouterr().out.split() == ["lifespan.startup", "lifespan.shutdown"]
+
+
+async def failure_of(service: LambdaService, event: Invocation) -> str:
+    with pytest.raises(FunctionStopped) as caught:
+        await service.invoke(event)
+    return str(caught.value)
 
 
 async def test_what_is_no_method_is_not_timed(code: FunctionFolder) -> None:

@@ -206,6 +206,35 @@ def test_closing_waits_for_another_thread_but_not_for_ever() -> None:
     loop.close(nothing)
 
 
+def test_another_thread_interrupts_what_runs() -> None:
+    loop = WarmLoop()
+    loop.interrupt()  # nothing runs yet
+    entered, ended = threading.Event(), threading.Event()
+
+    async def busy() -> None:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    def run() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            loop.run(busy(), "")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    entered.wait()
+    loop.interrupt()
+    thread.join(20)
+    assert ended.is_set()
+    loop.interrupt()
+    loop.run(nothing(), "")
+    loop.interrupt()
+    loop.close(nothing)
+    loop.interrupt()
+
+
 def test_a_keyboard_interrupt_ends_the_invocation() -> None:
     log = []
 

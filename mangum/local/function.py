@@ -20,6 +20,7 @@ __all__ = [
     "Function",
     "FunctionFailed",
     "FunctionSettings",
+    "FunctionStopped",
     "FunctionTimedOut",
     "check_answer",
     "event_json",
@@ -49,6 +50,13 @@ class FunctionTimedOut(FunctionFailed):
 
     def __init__(self, timeout_s: float) -> None:
         super().__init__("Sandbox.Timedout", f"Task timed out after {timeout_s:.2f} seconds")
+
+
+class FunctionStopped(FunctionFailed):
+    """The gateway ends, and did not wait for it any more."""
+
+    def __init__(self) -> None:
+        super().__init__("Runtime.ExitError", "the gateway has been stopped")
 
 
 class EventTooLarge(Exception):

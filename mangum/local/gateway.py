@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from mangum.local.websockets.management import ConnectionsAPI
@@ -25,11 +26,19 @@ class Gateway:
     """An ASGI application of its parts: the front door for HTTP requests, the WebSocket API with its `@connections`,
     and the page at /_mangum, if there is one."""
 
-    def __init__(self, http: ASGI, websockets: ASGI, connections: ASGI, dashboard: Part | None) -> None:
+    def __init__(
+        self,
+        http: ASGI,
+        websockets: ASGI,
+        connections: ASGI,
+        dashboard: Part | None,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
         self._http = http
         self._websockets = websockets
         self._connections = connections
         self._dashboard = dashboard
+        self._on_close = on_close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._part_for(scope)(scope, receive, send)
@@ -44,5 +53,6 @@ class Gateway:
 
     def close(self) -> None:
         """The server ends: end what would not end by itself."""
+        self._on_close()
         if self._dashboard is not None:
             self._dashboard.close()

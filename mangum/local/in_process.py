@@ -109,6 +109,9 @@ class InProcess(Function):
             self._sandbox = None
             sandbox.abandon()
             raise FunctionTimedOut(self._settings.timeout_s) from None
+        except asyncio.CancelledError:  # the gateway ends
+            sandbox.interrupt()
+            raise
         except _Exited as exited:
             self._sandbox = None
             await sandbox.close()
@@ -225,6 +228,11 @@ class _Sandbox:
                 "Runtime.MarshalError", f"JSON cannot say what the function answered: {error}"
             ) from None
 
+    def interrupt(self) -> None:
+        """Cancel what it runs, if that is an application: other code cannot be stopped."""
+        if isinstance(self._handler, Mangum):
+            self._handler._sandbox.loop.interrupt()
+
     async def close(self) -> None:
         """Shut the handler down, and end the thread."""
         try:
@@ -234,7 +242,7 @@ class _Sandbox:
             logger.warning("The function had not shut down after %s s, and is left to itself.", _CLOSE_S)
             self.abandon()
         else:
-            self.abandon()
+            self._jobs.put(None)
             self._thread.join()
 
     def _shut_down(self) -> None:
@@ -245,7 +253,10 @@ class _Sandbox:
                 logger.exception("The application failed to shut down.")
 
     def abandon(self) -> None:
-        """End the thread as soon as what it runs has ended, and do not wait for that."""
+        """Leave it to itself: the thread ends when what it runs has ended, which nobody waits for."""
+        if isinstance(self._handler, Mangum):
+            self._handler._finalizer.detach()
+            self._handler._sandbox.abandon()
         self._jobs.put(None)
 
 

@@ -32,7 +32,9 @@ __all__ = ["Server", "listen", "own_domain", "serve"]
 
 # Bytes: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 _MOST_MESSAGE_AND_FRAME = (128 * 1024, 32 * 1024)
-_GRACE_S = 2  # for what runs when the server is to end
+# For what runs when the server is to end: to be answered, and to be sent.
+_LAST_S = 0.5
+_GRACE_S = 2
 
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -74,7 +76,8 @@ async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, re
                 path=door.prefix or "/",
             )
             report(f"Its invocations: {url}/_mangum")
-        gateway = Gateway(http, websockets, ConnectionsAPI(websocket_settings, websockets), dashboard)
+        connections = ConnectionsAPI(websocket_settings, websockets)
+        gateway = Gateway(http, websockets, connections, dashboard, partial(service.stop, _LAST_S))
         async with asyncio.TaskGroup() as group:
             reloading = (
                 group.create_task(reload_on_change(function, settings.folder, report)) if settings.reloads else None

@@ -7,7 +7,7 @@ import logging
 from functools import partial
 from types import TracebackType
 
-from mangum.local.function import Function
+from mangum.local.function import Function, FunctionStopped
 from mangum.local.invocations import Invocation
 
 __all__ = ["LambdaService"]
@@ -25,6 +25,7 @@ class LambdaService:
         self._function = function
         self._group = asyncio.TaskGroup()
         self._running: set[asyncio.Task[str | Exception]] = set()
+        self._stopping: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> LambdaService:
         await self._group.__aenter__()
@@ -33,15 +34,24 @@ class LambdaService:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._stopping is not None:
+            self._stopping.cancel()
+        self._give_up()
+        await self._group.__aexit__(kind, error, traceback)
+
+    def stop(self, after_s: float) -> None:
+        """The gateway ends: give up what still runs by then. Whoever waits for it is told."""
+        self._stopping = asyncio.get_running_loop().call_later(after_s, self._give_up)
+
+    def _give_up(self) -> None:
         for task in self._running:
             task.cancel()
-        await self._group.__aexit__(kind, error, traceback)
 
     async def invoke(self, invocation: Invocation) -> str:
         """The function's answer, as JSON. Cancelled, it leaves the function running.
 
         Raises:
-            FunctionFailed, EventTooLarge: as `Function.invoke` does.
+            FunctionFailed, EventTooLarge: as `Function.invoke` does, or because the gateway ends.
         """
         task = self._group.create_task(self._run(invocation))
         self._running.add(task)
@@ -49,6 +59,9 @@ class LambdaService:
         try:
             outcome = await asyncio.shield(task)
         except asyncio.CancelledError:
+            if task.cancelled():
+                invocation.failure = str(FunctionStopped())
+                raise FunctionStopped from None
             task.add_done_callback(partial(_report, invocation))
             raise
         if isinstance(outcome, Exception):

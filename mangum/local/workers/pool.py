@@ -18,7 +18,14 @@ import anyio
 from anyio.abc import TaskGroup
 
 from mangum.exceptions import ConfigurationError
-from mangum.local.function import Function, FunctionFailed, FunctionSettings, FunctionTimedOut, event_json
+from mangum.local.function import (
+    Function,
+    FunctionFailed,
+    FunctionSettings,
+    FunctionStopped,
+    FunctionTimedOut,
+    event_json,
+)
 from mangum.local.invocations import Invocation
 from mangum.local.workers.process import Process
 from mangum.local.workers.runtime_api import Delivery, RuntimeAPI
@@ -291,7 +298,7 @@ def _settling(answer: asyncio.Future[str]) -> Iterator[None]:
             logger.warning("Nobody waited any more when the function failed: %s", failure)
     finally:
         if not answer.done():
-            answer.set_exception(FunctionFailed("Runtime.ExitError", "the gateway has been stopped"))
+            answer.set_exception(FunctionStopped())
 
 
 def _pass_on(result: asyncio.Future[str], answer: asyncio.Future[str]) -> None:
