@@ -111,9 +111,7 @@ class WarmLoop:
             self._loop = asyncio.SelectorEventLoop(_PatientSelector())
         loop = self._loop
         token = _inside.set(self)
-        task = self._main = loop.create_task(
-            _stop_after(loop, main)
-        )  # which takes the context along, into its threads too
+        task = loop.create_task(_stop_after(loop, main))  # which takes the context along, into its threads too
         _inside.reset(token)
         self._main = task
         try:
