@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ def store(event, context):
 """
 
 
+# click before 8.2 has to be told to keep the streams apart.
+_SEPARATE: Any = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner.__init__).parameters else {}
+_RUNNER = CliRunner(**_SEPARATE)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "invoked.py").write_text(APP)
@@ -54,7 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str, stdin: bytes | None = None) -> Result:
-    return CliRunner().invoke(cli, arguments, input=stdin)
+    return _RUNNER.invoke(cli, arguments, input=stdin)
 
 
 def event(*arguments: str, stdin: bytes | None = None) -> Any:

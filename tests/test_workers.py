@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import json
 import logging
@@ -527,3 +528,15 @@ async def test_the_memory_of_a_process(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_logging_is_under_one_name() -> None:
     assert workers_module.logger is logging.getLogger("mangum.local")
+
+
+async def test_the_gateway_is_stopped_while_a_process_starts(board: Switchboard, tmp_path: Path) -> None:
+    """Nothing is left of it: an unfinished process would be a warning."""
+    for _ in range(5):
+        async with asyncio.TaskGroup() as tasks, Workers(settings(tmp_path), 2) as workers:
+            running = tasks.create_task(_failure(workers, "here.meet()"))
+            await board.until(lambda: board.waiting == 1)
+            starting = tasks.create_task(_failure(workers, "here.meet()"))
+            await asyncio.sleep(0)
+        assert running.result() == starting.result() == "Runtime.ExitError: the gateway has been stopped"
+    gc.collect()

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+import anyio
+
 __all__ = ["Process"]
 
 _STDOUT = 1
@@ -43,14 +45,15 @@ class Process(asyncio.SubprocessProtocol):
             OSError: the command cannot be run.
         """
         loop = asyncio.get_running_loop()
-        await loop.subprocess_exec(
-            lambda: self,
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,
-        )
+        with anyio.CancelScope(shield=True):  # half-way, asyncio would lose sight of it
+            await loop.subprocess_exec(
+                lambda: self,
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                cwd=folder,
+                env=environment,
+                start_new_session=True,
+            )
 
     async def stop(self, grace_s: float) -> None:
         """End it: SIGTERM, and SIGKILL `grace_s` seconds later."""
