@@ -540,3 +540,12 @@ async def test_the_gateway_is_stopped_while_a_process_starts(board: Switchboard,
             await asyncio.sleep(0)
         assert running.result() == starting.result() == "Runtime.ExitError: the gateway has been stopped"
     gc.collect()
+
+
+async def test_the_gateway_is_stopped_while_processes_end(board: Switchboard, tmp_path: Path) -> None:
+    async with Workers(settings(tmp_path), 1) as workers:
+        await run(workers, "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+        await workers.reload([])
+        await asyncio.sleep(0)  # it is asked to end, and does not
+    assert board.alive == 0
+    gc.collect()

@@ -148,6 +148,7 @@ class Workers(Function):
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await worker.stop()
+            self._workers.discard(worker)
             raise
         return worker
 
@@ -235,7 +236,7 @@ class _Worker:
         try:
             await self._process.stop(_STOP_S)
         finally:
-            self._close()
+            self._api.close()
 
     def kill(self) -> None:
         """End the process now. It closes the rest when it has ended."""
@@ -270,11 +271,8 @@ class _Worker:
     def _end(self, status: int) -> None:
         """The process has ended."""
         self._api.fail(FunctionFailed("Runtime.ExitError", _describe_exit(status)))
-        self._close()
-
-    def _close(self) -> None:
         self._api.close()
-        self._ended(self)
+        self._ended(self)  # not before: whoever ends the gateway waits for each that has not ended
 
 
 def _describe_exit(status: int) -> str:
