@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.servers.connections import ConnectionsEndpoint
 from tests.servers.fixtures import aws_environment as aws_environment
+from tests.servers.fixtures import cloud as cloud
+from tests.servers.fixtures import cloud_server as cloud_server
 from tests.servers.fixtures import dynamodb_dsn as dynamodb_dsn
 from tests.servers.fixtures import dynamodb_server as dynamodb_server
 from tests.servers.fixtures import postgresql_dsn as postgresql_dsn

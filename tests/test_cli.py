@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import re
 import runpy
 import socket
@@ -100,10 +102,35 @@ def test_serving_in_this_process(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "/_mangum" not in quiet.output
 
 
-def test_the_command_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "typer", None)
-    monkeypatch.delitem(sys.modules, "mangum.cli.app")
-    with pytest.raises(SystemExit, match=re.escape('pip install "mangum[local]"')):
+@pytest.mark.parametrize(
+    ("arguments", "module", "extra"),
+    [
+        (["build"], "typer", "cli"),
+        (["build"], "yaml", "cli"),
+        (["dev", "served_app:app"], "uvicorn", "local"),
+        (["invoke", "served_app:app", "-"], "uvicorn.importer", "local"),
+    ],
+)
+def test_a_command_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, arguments: list[str], module: str, extra: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("mangum.cli.", "mangum.local."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(sys, "argv", ["mangum", *arguments])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"{}")))
+    with pytest.raises(SystemExit) as caught:
+        mangum.cli.main()  # type: ignore[attr-defined] # a submodule
+    assert caught.value.code == f'This command needs {module.partition(".")[0]}: pip install "mangum[{extra}]"'
+
+
+def test_a_module_of_somebody_else_is_none_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ModuleNotFoundError("No module named 'other'", name="other")
+
+    importlib.import_module("mangum.cli.app")
+    monkeypatch.setattr(sys.modules["mangum.cli.app"], "cli", fail)
+    with pytest.raises(ModuleNotFoundError):
         mangum.cli.main()  # type: ignore[attr-defined] # a submodule
 
 

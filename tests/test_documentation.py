@@ -12,6 +12,7 @@ import pytest
 from typer.main import get_command
 
 from mangum.cli.app import cli
+from mangum.cli.deployment.config import KEYS
 from mangum.local.samples import SOURCES
 from tests.servers.connections import ConnectionsEndpoint
 from tests.websocket_client import Client
@@ -81,3 +82,13 @@ def test_every_option_of_mangum_dev_is_explained() -> None:
 def test_every_source_of_an_event_is_named() -> None:
     page = (ROOT / "docs/local.md").read_text()
     assert [source for source in SOURCES if f"`{source}`" not in page] == []
+
+
+def test_every_key_of_the_configuration_is_explained() -> None:
+    page = (ROOT / "docs/deployment.md").read_text()
+    assert [key for key in KEYS if f"`{key}`" not in page] == []
+
+
+def test_every_command_of_the_deployment_is_explained() -> None:
+    pages = (ROOT / "docs/deployment.md").read_text() + (ROOT / "docs/local.md").read_text()
+    assert [name for name in get_command(cli).commands if f"`mangum {name}" not in pages] == []  # type: ignore[attr-defined]

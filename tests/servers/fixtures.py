@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 
 from tests.servers import HOST, free_port
+from tests.servers.cloud import Cloud
 from tests.servers.moto import ENVIRONMENT, DynamoDBServer, S3Server, dsn
 from tests.servers.postgresql import PostgreSQLServer
 from tests.servers.redis import RedisCluster, RedisServer, RedisTLS, login, random_password
@@ -137,3 +138,18 @@ def s3_server(aws_environment: None) -> Iterator[S3Server]:
 def s3_dsn(s3_server: S3Server) -> str:
     """A bucket of its own: moto looks through all keys for every list."""
     return dsn("s3", f"bucket-{uuid4().hex}/a prefix", s3_server.port)
+
+
+@pytest.fixture(scope="session")
+def cloud_server(aws_environment: None) -> Iterator[Cloud]:
+    server = Cloud()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def cloud(cloud_server: Cloud) -> Cloud:
+    """All of AWS, with nothing in it."""
+    cloud_server.reset()
+    return cloud_server

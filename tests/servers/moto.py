@@ -77,8 +77,16 @@ class Moto:
     @contextmanager
     def failing(self, request: str, status: int, body: str, times: int = -1) -> Iterator[None]:
         """Answer requests whose name contains `request` with that status and body: all, or the next few `times`."""
-        fault = {"request": request, "status": status, "body": body, "times": times}
-        self._ask("POST", "/_faults", json.dumps([fault]))
+        with self.failing_at((request, status, body), times=times):
+            yield
+
+    @contextmanager
+    def failing_at(self, *faults: tuple[str, int, str], times: int = -1) -> Iterator[None]:
+        """The same for several: a request is answered by the first that is left for it."""
+        ordered = [
+            {"request": request, "status": status, "body": body, "times": times} for request, status, body in faults
+        ]
+        self._ask("POST", "/_faults", json.dumps(ordered))
         try:
             yield
         finally:

@@ -1,5 +1,5 @@
-"""A service of moto's as a process of its own: `python moto_process.py dynamodb PORT` (0 for any). It prints its port
-when it listens, and ends when its standard input does.
+"""A service of moto's as a process of its own: `python moto_process.py dynamodb PORT`, 0 for any port, and "cloud" for
+all services. It prints its port when it listens, and ends when its standard input does.
 
 moto's own server closes each connection; this one keeps them, as AWS does. It answers one request at a time, since
 moto checks a condition and acts on it in two steps. Two paths are its own: `POST /_faults` takes answers that requests
@@ -8,18 +8,21 @@ shall get instead of moto's, and `GET /_requests` tells what was asked since the
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import uvicorn
 from a2wsgi import WSGIMiddleware
 from moto.dynamodb.models.table import Table
-from moto.moto_server.werkzeug_app import create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -43,7 +46,7 @@ class Faulty:
         scope = environ["asgi.scope"]
         environ["RAW_URI"] = f"{scope['raw_path'].decode()}?{environ['QUERY_STRING']}"
         # The operation for DynamoDB, method and URL for S3.
-        operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
+        operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2] or _action(environ)
         request = operation or f"{environ['REQUEST_METHOD']} {environ['RAW_URI']}"
         if "HTTP_EXPECT" in environ:
             request += f" Expect: {environ['HTTP_EXPECT']}"
@@ -53,6 +56,16 @@ class Faulty:
                 fault["times"] -= 1
                 return _answer(start_response, fault["status"], fault["body"])
         return self._application(environ, start_response)
+
+
+def _action(environ: dict[str, Any]) -> str:
+    """Of a request of CloudFormation, which is a form."""
+    if not environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        return ""
+    body = environ["wsgi.input"].read()
+    environ["wsgi.input"] = io.BytesIO(body)
+    action: str = parse_qs(body.decode()).get("Action", [""])[0]
+    return action
 
 
 def _answer(start_response: Callable[..., Any], status: int, body: str) -> Iterable[bytes]:
@@ -70,13 +83,24 @@ def end_with(stream: Any) -> None:
     os._exit(0)
 
 
+def _backend(service: str) -> Application:
+    """One service, or "cloud" for all of them."""
+    if service != "cloud":
+        return create_backend_app(service)  # type: ignore[arg-type]
+    sys.path.append(str(Path(__file__).parent))  # at the end: there is a `moto` too
+    import moto_cloud  # type: ignore[import-not-found] # under this name in this process alone
+
+    moto_cloud.install()
+    return DomainDispatcherApplication(create_backend_app)
+
+
 def main(service: str, port: str) -> None:
     Table.all_items = _items  # type: ignore[assignment]
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", int(port)))
     listener.listen(128)
-    application: Any = WSGIMiddleware(Faulty(create_backend_app(service)), workers=1)  # type: ignore[arg-type]
+    application: Any = WSGIMiddleware(Faulty(_backend(service)), workers=1)  # type: ignore[arg-type]
     server = uvicorn.Server(uvicorn.Config(application, log_level="error", lifespan="off", timeout_keep_alive=600))
     threading.Thread(target=end_with, args=[sys.stdin], daemon=True).start()
     sys.stdout.write(f"{listener.getsockname()[1]}\n")

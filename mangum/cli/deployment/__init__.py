@@ -1,0 +1,1 @@
+"""From a folder to a running stack: what the deployment commands do."""

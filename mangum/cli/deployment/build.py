@@ -1,0 +1,178 @@
+"""`mangum build`: the function's folder, as Lambda will have it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mangum.cli.deployment.config import ProjectConfig
+from mangum.cli.deployment.errors import CommandError
+from mangum.cli.deployment.platform import Platform
+from mangum.cli.deployment.pruning import prune
+from mangum.cli.deployment.requirements import install_requirements
+
+__all__ = ["WRAPPER", "Build", "build", "digest", "files_of"]
+
+WRAPPER = "mangum-runtime"  # for AWS_LAMBDA_EXEC_WRAPPER
+_WRAPPER = """\
+#!/bin/sh
+# Lambda starts this in place of its own runtime, with that one's interpreter as the first argument.
+exec "$1" -m mangum.runtime
+"""
+_COMPILE_S = 600.0
+_NOT_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "venv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """What was built."""
+
+    folder: Path
+    digest: str  # of all names and contents: what is the same has the same
+    installer: str | None  # "uv", "pip"
+    is_compiled: bool
+    sizes: dict[str, int]  # bytes, of what lies at the top, largest first
+
+    @property
+    def size(self) -> int:
+        """Bytes, unzipped."""
+        return sum(self.sizes.values())
+
+
+def build(config: ProjectConfig, *, installs: bool = True) -> Build:
+    """Put code and requirements together in `build`, which is replaced when all is well.
+
+    Args:
+        config: The project.
+        installs: Whether requirements are installed.
+
+    Raises:
+        CommandError: the handler is not there, or requirements cannot be installed.
+    """
+    _check_handler(config)
+    platform = Platform(config.runtime, config.architecture)
+    with _draft(config.build_dir) as draft:
+        installer = None
+        if installs and config.requirements.is_file():
+            installer = install_requirements(config.requirements, draft, platform)
+            prune(draft)
+        shutil.copytree(config.code, draft, ignore=_NOT_CODE, dirs_exist_ok=True)
+        if config.streaming:
+            _add_wrapper(draft)
+        is_compiled = _compile(draft, platform)
+        return Build(
+            folder=config.build_dir,
+            digest=digest(draft),
+            installer=installer,
+            is_compiled=is_compiled,
+            sizes=_sizes(draft),
+        )
+
+
+def digest(folder: Path) -> str:
+    """Of all names, modes and contents below a folder."""
+    whole = hashlib.sha256()
+    for path, name in files_of(folder):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        whole.update(f"{name} {os.access(path, os.X_OK):d} {content}\n".encode())
+    return whole.hexdigest()
+
+
+def files_of(folder: Path) -> list[tuple[Path, str]]:
+    """The files below a folder with their names in it, in the order of the names."""
+    found = [(path, path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file()]
+    return sorted(found, key=lambda item: item[1])
+
+
+def _check_handler(config: ProjectConfig) -> None:
+    """Whether the code has what Lambda is to call, as far as that shows without running it."""
+    if not config.code.is_dir():
+        raise CommandError(f"The folder {config.code_dir} is not there: `code_dir` names the application's code.")
+    *modules, attribute = config.handler.split(".")
+    path = config.code.joinpath(*modules)
+    file = path.with_suffix(".py")
+    if not file.is_file():
+        file = path / "__init__.py"
+    if not file.is_file():
+        name = f"{config.code_dir}/{'/'.join(modules)}.py"
+        raise CommandError(f"The handler {config.handler} is not there: {name} is missing.")
+    try:
+        tree = ast.parse(file.read_bytes())
+    except SyntaxError as error:
+        raise CommandError(f"{file.relative_to(config.folder)}:{error.lineno}: {error.msg}.") from None
+    if attribute not in _names_of(tree):
+        raise CommandError(f"The handler {config.handler} is not there: {file.name} has no {attribute}.")
+
+
+def _names_of(tree: ast.Module) -> set[str]:
+    """What a module may define: `from x import *` may define anything, which is left to Lambda."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names.update(alias.asname or alias.name for alias in node.names)
+    return names
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """A folder that takes the place of another if nothing is raised, so that nothing is there by half."""
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as parent:
+        draft = Path(parent) / "new"
+        draft.mkdir()
+        yield draft
+        if folder.exists():
+            folder.rename(Path(parent) / "old")
+        draft.rename(folder)
+
+
+def _add_wrapper(folder: Path) -> None:
+    if not (folder / "mangum" / "runtime").is_dir():
+        raise CommandError("`streaming: true` needs mangum's own runtime, which the mangum of the requirements lacks.")
+    path = folder / WRAPPER
+    path.write_text(_WRAPPER)
+    path.chmod(0o755)
+
+
+def _compile(folder: Path, platform: Platform) -> bool:
+    """Bytecode beside the sources, for a folder that cannot be written to: Lambda's Python then takes it without a look
+    at the source. It has to be of the same version of Python."""
+    python = _interpreter(platform)
+    if python is None:
+        return False
+    command = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    command += ["-s", str(folder), "-p", "/var/task", str(folder)]
+    # Sets in bytecode have the order of their hashes: the same seed, the same bytes.
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    # A package may have a file for another version of Python, which is none for this one: that is no failure.
+    try:
+        subprocess.run(command, env=environment, capture_output=True, timeout=_COMPILE_S)
+    except subprocess.TimeoutExpired:
+        raise CommandError(f"Compiling had not ended after {_COMPILE_S / 60:.0f} minutes.") from None
+    return True
+
+
+def _interpreter(platform: Platform) -> str | None:
+    if platform.python_version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    return shutil.which(platform.runtime)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for path, name in files_of(folder):
+        top = name.partition("/")[0]
+        sizes[top] = sizes.get(top, 0) + path.stat().st_size
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
