@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks import payloads
+from benchmarks.deployment import run_deployment
 from benchmarks.events import SOURCES
 from benchmarks.fresh import first_answer_s, import_s
 from benchmarks.local import run_local
@@ -156,6 +157,7 @@ SUITES = {
         Suite("websocket", "a WebSocket message through each store, with one answer to the client", run_websocket),
         Suite("broadcast", "a message to a group, against one blocking boto3 call after another", run_broadcast),
         Suite("local", "a request to `mangum dev`, beside the same application on uvicorn", run_local),
+        Suite("deployment", "the folder of `mangum build` against `pip install -t`: a cold start", run_deployment),
         Suite("groups", "a task group of asyncio's, as each invocation has one, against anyio's", _groups),
     )
 }

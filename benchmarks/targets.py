@@ -27,6 +27,7 @@ _TARGETS = (
     _Target("translate, each source", "translate", None, 0.60),
     _Target("bodies, each size and kind", "bodies", None, 1.00),
     _Target("WebSocket message, warm (to 0.12)", "websocket", "warm", 0.10),
+    _Target("cold start of a build (to pip install -t)", "deployment", None, 0.70),
     _Target("broadcast to 10,000 (to boto3)", "broadcast", None, 0.10, "10,000 connections"),
 )
 _MOST_GROWTH_MB = 10.0

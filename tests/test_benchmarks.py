@@ -104,7 +104,18 @@ def test_the_suites_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         listed
         == list(SUITES)
-        == ["warm", "translate", "bodies", "memory", "import", "websocket", "broadcast", "local", "groups"]
+        == [
+            "warm",
+            "translate",
+            "bodies",
+            "memory",
+            "import",
+            "websocket",
+            "broadcast",
+            "local",
+            "deployment",
+            "groups",
+        ]
     )
 
 
