@@ -300,7 +300,7 @@ class TestBuckets:
         monkeypatch.setattr(bucket_module, "_PART", 6_000_000)
         assert run("build").exit_code == 0
         assert aws("create-bucket").exit_code == 0
-        with cloud.failing("partNumber=2", 500, ""):
+        with cloud.failing("partNumber=2", 400, ""):
             result = aws("package")
         assert result.exit_code == 1
         assert "UploadPart" in result.stderr
@@ -308,7 +308,7 @@ class TestBuckets:
         s3 = cloud.boto3("s3", REGION)
         assert "Uploads" not in s3.list_multipart_uploads(Bucket="hello-code")
         assert "Contents" not in s3.list_objects_v2(Bucket="hello-code")
-        with cloud.failing_at(("partNumber=2", 403, ""), ("DELETE /hello-code", 500, "")):
+        with cloud.failing_at(("partNumber=2", 403, ""), ("DELETE /hello-code", 400, "")):
             assert "AWS denies UploadPart" in aws("package").stderr
         assert "Uploaded" in aws("package").stdout
 

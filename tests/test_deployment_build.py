@@ -169,8 +169,8 @@ class TestRequirements:
             (compiled,) = built.folder.glob("pydantic_core/*.so")
             assert machine in compiled.name
             digests.append(built.digest)
-            assert build(config(folder, architecture=architecture)).digest == built.digest
         assert len(set(digests)) == 2
+        assert build(config(folder, architecture="arm64")).digest == digests[1]
 
     def test_uv(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

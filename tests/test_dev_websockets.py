@@ -103,8 +103,20 @@ async def test_one_client_after_the_other(folder: Path) -> None:
         assert "Traceback" not in server.output
 
 
-async def test_200_clients_with_50_messages_each(folder: Path) -> None:
-    with serving(folder, "talk:handler", "--no-reload", "--no-dashboard", "--integration-timeout", "120") as server:
+ECHO = """
+async def app(scope, receive, send):
+    if scope["type"] != "websocket":
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": f"echo {message['text']}"})
+"""
+
+
+async def test_200_clients_with_50_messages_each(tmp_path: Path) -> None:
+    (tmp_path / "echo.py").write_text(ECHO)
+    with serving(tmp_path, "echo:app", "--no-reload", "--no-dashboard", "--integration-timeout", "120") as server:
         url = url_of(server)
         async with asyncio.timeout(300), asyncio.TaskGroup() as group:
             clients = [group.create_task(talk(url, number, 50)) for number in range(200)]
