@@ -127,6 +127,15 @@ def test_a_command_says_what_it_needs(folder: Path, arguments: list[str], module
     assert done.stderr == f'This command needs {module.partition(".")[0]}: pip install "mangum[{extra}]"\n'
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_learn_to_complete_it(shell: str) -> None:
+    command = Path(sys.executable).with_name("mangum")
+    environment = os.environ | {"PYTHONPATH": str(Path(mangum.__file__).parent.parent)}
+    environment["_MANGUM_COMPLETE"] = f"source_{shell}"
+    script = subprocess.run([command], env=environment, capture_output=True, text=True, timeout=60).stdout
+    assert "_MANGUM_COMPLETE=complete_" in script
+
+
 def test_a_module_of_somebody_else_is_none_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise ModuleNotFoundError("No module named 'other'", name="other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,20 @@ import pytest
 import yaml
 from typer.testing import Result
 
+from mangum.cli.deployment import aws as aws_module
 from mangum.cli.deployment import bucket as bucket_module
 from mangum.cli.deployment import logs as logs_module
 from mangum.cli.deployment import stack as stack_module
 from mangum.cli.deployment.archive import write_archive
+from mangum.cli.deployment.aws import AWS
+from mangum.cli.deployment.bucket import upload
 from mangum.cli.deployment.build import digest
+from mangum.cli.deployment.errors import CommandError
 from mangum.cli.output import progress
 from tests.command_line import run
 from tests.dev_server import serving
 from tests.servers.cloud import Cloud
+from tests.servers.proxy import proxy_to
 
 OWN = f"python{sys.version_info.major}.{sys.version_info.minor}"
 REGION = "eu-west-1"
@@ -39,6 +46,7 @@ Aws = Callable[..., Result]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stack_module, "_POLL_S", 0.01)
+    monkeypatch.setattr(aws_module, "_ATTEMPTS", 2)  # each further one waits longer
     return tmp_path
 
 
@@ -311,6 +319,21 @@ class TestBuckets:
         with cloud.failing_at(("partNumber=2", 403, ""), ("DELETE /hello-code", 400, "")):
             assert "AWS denies UploadPart" in aws("package").stderr
         assert "Uploaded" in aws("package").stdout
+
+    def test_the_network_is_lost_in_the_middle(
+        self, folder: Path, aws: Aws, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        project(folder)
+        assert aws("create-bucket").exit_code == 0
+        (folder / "code.zip").write_bytes(os.urandom(12_000_000))
+        monkeypatch.setattr(bucket_module, "_PART", 6_000_000)
+        with ExitStack() as network:
+            proxy = network.enter_context(proxy_to(cloud.port))
+            broken = AWS(region=REGION, endpoint_url=f"http://127.0.0.1:{proxy.port}")
+            uploading = upload(broken, "hello-code", "code.zip", folder / "code.zip", lambda done: network.close())
+            with pytest.raises(CommandError, match="AWS cannot be reached: "):
+                asyncio.run(uploading)
+        assert "Contents" not in cloud.boto3("s3", REGION).list_objects_v2(Bucket="hello-code")
 
 
 class TestStacks:

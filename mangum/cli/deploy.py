@@ -19,7 +19,7 @@ from mangum.cli.options import (
     command,
     project_of,
 )
-from mangum.cli.output import print_json
+from mangum.cli.output import is_for_people, print_json
 
 if TYPE_CHECKING:
     from mangum.cli.deployment.aws import AWS
@@ -89,9 +89,8 @@ def _show(changes: ChangeSet) -> None:
 def tell_event(event: Event) -> None:
     """A line of what happens to a stack, beside the output proper."""
     reason = f"  {event.reason}" if event.reason else ""
-    typer.secho(
-        f"{event.status:<24} {event.name}  {event.kind}{reason}", err=True, fg="red" if event.has_failed else None
-    )
+    line = f"{event.status:<24} {event.name}  {event.kind}{reason}"
+    typer.secho(line, err=True, fg="red" if event.has_failed and is_for_people() else None)
 
 
 def print_outputs(outputs: dict[str, str], *, as_json: bool) -> None:

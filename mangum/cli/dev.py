@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mangum.cli.options import StoreDSN
 from mangum.exceptions import ConfigurationError
 from mangum.local.settings import ServerSettings
 
@@ -103,16 +104,7 @@ def dev(
     reload: Annotated[
         bool, typer.Option(help="Load the function's code anew when it changes.", rich_help_panel=_FUNCTION)
     ] = True,
-    dsn: Annotated[
-        str | None,
-        typer.Option(
-            envvar="MANGUM_DSN",
-            show_envvar=True,
-            show_default="a temporary SQLite file",
-            help="Where WebSocket connections are stored.",
-            rich_help_panel=_FUNCTION,
-        ),
-    ] = None,
+    dsn: StoreDSN = None,
 ) -> None:
     """Serve an application on this machine, as a front door of AWS and Lambda do."""
     from mangum.local.server import serve  # which loads a web server: other commands need none

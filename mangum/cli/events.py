@@ -53,7 +53,6 @@ def events(
             given = {name: value for name, value in named.items() if value is not None}
             event = sample_websocket_event(method, request, data=body, route=route, **given)
         else:
-            base_path = f"/{base_path.strip('/')}" if base_path else ""
             event = sample_event(
                 source.value,
                 request,

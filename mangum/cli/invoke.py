@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mangum.cli.options import StoreDSN
 from mangum.cli.output import print_json
 from mangum.exceptions import ConfigurationError
 from mangum.local.function import EventTooLarge, FunctionFailed, FunctionSettings, own_region
@@ -25,15 +26,7 @@ def invoke(
     event: Annotated[str, typer.Argument(help="A file with the event as JSON, or - for standard input.")],
     timeout: Annotated[float, typer.Option(min=0, help="The function's timeout, in seconds; 0: none.")] = 30.0,
     memory: Annotated[int, typer.Option(min=128, max=10_240, help="The function's memory, in MB.")] = 1769,
-    dsn: Annotated[
-        str | None,
-        typer.Option(
-            envvar="MANGUM_DSN",
-            show_envvar=True,
-            show_default="a temporary SQLite file",
-            help="Where WebSocket connections are stored.",
-        ),
-    ] = None,
+    dsn: StoreDSN = None,
 ) -> None:
     """Run one event through a function and print its answer. What the function prints goes to standard error."""
     try:

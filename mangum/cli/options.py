@@ -20,6 +20,7 @@ __all__ = [
     "EndpointURL",
     "Profile",
     "Region",
+    "StoreDSN",
     "Yes",
     "asks_questions",
     "aws_of",
@@ -32,6 +33,17 @@ Profile = Annotated[str | None, typer.Option(help="A profile of AWS's configurat
 Region = Annotated[str | None, typer.Option(help="Another region than the configuration's.")]
 EndpointURL = Annotated[str | None, typer.Option(help="Another endpoint than AWS's.", envvar="AWS_ENDPOINT_URL")]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+StoreDSN = Annotated[
+    str | None,
+    typer.Option(
+        "--dsn",
+        envvar="MANGUM_DSN",
+        show_envvar=True,
+        show_default="a temporary SQLite file",
+        help="Where WebSocket connections are stored.",
+        rich_help_panel="The function",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

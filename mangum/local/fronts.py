@@ -24,8 +24,9 @@ from mangum.local.answers import (
 from mangum.local.events import EVENT_BUILDERS
 from mangum.local.events.requests import DEFAULT, EventSettings, HTTPRequest
 
-__all__ = ["FrontDoor", "front_door"]
+__all__ = ["FrontDoor", "checked", "front_door"]
 
+_APIS = ("http-api", "http-api-v1", "rest-api")
 _KB = 1024
 _MB = 1024 * 1024
 
@@ -77,7 +78,7 @@ def front_door(source: str, settings: EventSettings, timeout_s: float | None = N
     Raises:
         ConfigurationError: it has no such setting.
     """
-    door = replace(_FRONT_DOORS[source], settings=_checked(source, settings))
+    door = replace(_FRONT_DOORS[source], settings=checked(source, settings))
     if settings.multi_value_headers:
         door = replace(door, read=read_alb_multi_value)
     if settings.base_path:
@@ -89,10 +90,15 @@ def front_door(source: str, settings: EventSettings, timeout_s: float | None = N
     return door
 
 
-def _checked(source: str, settings: EventSettings) -> EventSettings:
+def checked(source: str, settings: EventSettings) -> EventSettings:
+    """The settings, with a base path that begins with a slash and does not end with one.
+
+    Raises:
+        ConfigurationError: the source has no such setting.
+    """
     if settings.multi_value_headers and source != "alb":
         raise ConfigurationError("--multi-value-headers is an attribute of a load balancer's target group.")
-    if (settings.stage or settings.base_path) and source not in ("http-api", "rest-api"):
+    if (settings.stage or settings.base_path) and source not in _APIS:
         raise ConfigurationError(f"{source} has neither a stage nor a base path: these are an API's.")
     if settings.stage is not None and (not settings.stage or "/" in settings.stage):
         raise ConfigurationError(f'--stage is a name like "prod", not {settings.stage!r}.')

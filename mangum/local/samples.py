@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from mangum.exceptions import ConfigurationError
 from mangum.local.events import EVENT_BUILDERS, websocket
 from mangum.local.events.requests import API_DOMAIN, EventSettings, HTTPRequest
+from mangum.local.fronts import checked
 
 __all__ = ["SOURCES", "WEBSOCKET", "sample_event", "sample_request", "sample_websocket_event"]
 
@@ -20,7 +21,6 @@ SOURCES = (*EVENT_BUILDERS, WEBSOCKET)
 _CONNECTION_ID = "L0SM9cOFvHcCIhw="
 _CLOSED = 1000, "Connection Closed Normally"
 _QUOTED = "/%:@!$&'()*+,;=-._~"  # what a path may have as it is, and what is quoted already: RFC 3986, section 3.3
-_STAGED = ("http-api", "http-api-v1", "rest-api")
 
 
 def sample_request(
@@ -71,11 +71,7 @@ def sample_event(source: str, request: HTTPRequest, settings: EventSettings) -> 
     Raises:
         ConfigurationError: the source has no such setting.
     """
-    if (settings.stage or settings.base_path) and source not in _STAGED:
-        raise ConfigurationError(f"{source} has neither a stage nor a base path: these are an API's.")
-    if settings.multi_value_headers and source != "alb":
-        raise ConfigurationError("--multi-value-headers is an attribute of a load balancer's target group.")
-    return EVENT_BUILDERS[source](request, settings)
+    return EVENT_BUILDERS[source](request, checked(source, settings))
 
 
 def sample_websocket_event(

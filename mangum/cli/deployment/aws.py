@@ -19,6 +19,7 @@ __all__ = ["AWS", "code_of", "explained", "message_of", "status_of"]
 
 _CONNECT_S = 10.0
 _READ_S = 60.0
+_ATTEMPTS = 4
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _UNKNOWN = frozenset(
@@ -53,7 +54,7 @@ class AWS:
             config = AioConfig(
                 connect_timeout=_CONNECT_S,
                 read_timeout=_READ_S,
-                retries={"mode": "standard", "total_max_attempts": 4},
+                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
                 s3={"addressing_style": "path"} if self.endpoint_url else None,
             )
             async with session.create_client(
