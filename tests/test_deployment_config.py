@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import mangum
 from mangum.cli.deployment.config import Domain, ProjectConfig, config_file, read_config
 from mangum.cli.deployment.errors import CommandError
 from tests.command_line import run
@@ -135,7 +136,7 @@ class TestInit:
         config = read_config(folder / "mangum.yml")
         assert (config.name, config.bucket_name, config.region_name) == ("hello", "hello-code", "eu-central-1")
         assert (config.runtime, config.websockets, config.api) == ("python3.12", True, "url")
-        assert "mangum[aws]" in (folder / "requirements.txt").read_text()
+        assert "mangum[aws]>=" in (folder / "requirements.txt").read_text()
         compile((folder / "app" / "asgi.py").read_text(), "asgi.py", "exec")
 
     def test_what_is_not_said(self, folder: Path) -> None:
@@ -143,7 +144,7 @@ class TestInit:
         config = read_config(folder / "mangum.yml")
         assert config.bucket_name.startswith("hello-code-")
         assert (config.region_name, config.architecture, config.websockets) == ("us-east-1", "arm64", False)
-        assert (folder / "requirements.txt").read_text() == "fastapi\nmangum\n"
+        assert (folder / "requirements.txt").read_text() == f"fastapi\nmangum>={mangum.__version__}\n"
 
     def test_what_is_there_stays(self, folder: Path) -> None:
         (folder / "app").mkdir()

@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+import mangum
 from mangum.cli.deployment.config import FILE_NAMES, read_config
 from mangum.cli.deployment.errors import CommandError
 
@@ -61,7 +62,7 @@ handler = Mangum(app, lifespan_scope=os.environ.get("MANGUM_LIFESPAN_SCOPE", "in
 
 _REQUIREMENTS = """\
 fastapi
-mangum{extra}
+mangum{extra}>={version}
 """
 
 
@@ -116,7 +117,7 @@ def write_project(folder: Path, project: NewProject, *, force: bool) -> list[Pat
         requirements = folder / "requirements.txt"
         if not requirements.exists():
             extra = "[aws]" if project.websockets else ""
-            requirements.write_text(_REQUIREMENTS.format(extra=extra), encoding="utf-8")
+            requirements.write_text(_REQUIREMENTS.format(extra=extra, version=mangum.__version__), encoding="utf-8")
             written.append(requirements)
     except OSError as error:
         raise CommandError(f"{error.filename} cannot be written: {error.strerror}.") from None
