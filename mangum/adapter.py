@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
@@ -16,22 +18,25 @@ from mangum.handlers.base import HTTPHandler
 from mangum.handlers.posted_event import PostedEvent, is_event_path
 from mangum.handlers.sources import Source, source_of
 from mangum.invocation import Cycle, run_invocation
-from mangum.protocols.http import HTTPCycle, plain_response
+from mangum.protocols.http import HTTPCycle, plain_response, request_line
 from mangum.protocols.lifespan import Lifespan
 from mangum.sandbox import Sandbox
 from mangum.types import (
     ASGI,
+    Headers,
     LambdaContext,
     LambdaHandler,
     LifespanMode,
     LifespanScope,
     LogLevel,
+    Response,
     Scope,
 )
 
 if TYPE_CHECKING:
     from mangum.connections import Connections, Gateway
     from mangum.handlers.websocket import WebSocketGateway
+    from mangum.replies import Reply, Stream
 
 __all__ = ["DEFAULT_TEXT_MIME_TYPES", "Mangum"]
 
@@ -141,40 +146,69 @@ class Mangum:
         """
         return self._sandbox.loop.run(self.invoke(event, context), "`await handler.invoke(event, context)`")
 
-    async def invoke(self, event: Any, context: LambdaContext | Any) -> Any:
-        """Answer an event on the running event loop of asyncio: the same as a call, from asynchronous code."""
+    async def invoke(self, event: Any, context: LambdaContext | Any, reply: Reply | None = None) -> Any:
+        """Answer an event on the running event loop of asyncio: the same as a call, from asynchronous code.
+
+        `reply` is for a runtime: it gets the answer as soon as that is there, while the application may still be at
+        work, or as a stream. Where it has got it, `None` is returned.
+        """
         handler = self.infer(event, context)
         gateway, websocket_class = self._gateway, self._websocket_class
         if gateway is not None and websocket_class is not None and isinstance(handler, websocket_class):
-            return await self._serve_websocket(handler, gateway)
+            return await self._serve_websocket(handler, gateway, reply)
+        if reply is not None and reply.is_streaming and isinstance(handler, HTTPHandler) and handler.streams:
+            return await self._stream(handler, reply)
         try:
-            scope = handler.scope
-            body = handler.body
-            config = self.config
-            if config.event_path is not None and isinstance(handler, HTTPHandler) and is_event_path(scope, config):
-                raise RequestRefused("A request from outside came for the path of events, which is AWS's.", 404)
+            scope, body = self._request(handler, context)
         except RequestRefused as refusal:
-            logger.warning("%s The answer is a %d.", refusal, refusal.status)
-            return handler(plain_response(refusal.status, _PHRASES[refusal.status]))
+            return handler(_refused(refusal))
+        cycle = HTTPCycle(self.app, scope, body, None if reply is None else partial(_hand_over, handler, scope, reply))
+        await self._run(cycle, context)
+        if reply is not None and reply.is_sent:
+            return None
+        return _answer(handler, scope, cycle.response or plain_response(504, "Gateway Timeout"))
+
+    async def _stream(self, handler: HTTPHandler, reply: Reply) -> None:
+        from mangum.protocols.streaming import StreamedHTTPCycle, stream_whole
+
+        def open_stream(status: int, headers: Headers, when_gone: Callable[[], None]) -> Stream:
+            return reply.stream(handler.prelude(status, headers), when_gone)
+
+        try:
+            scope, body = self._request(handler, handler.context)
+        except RequestRefused as refusal:
+            await stream_whole(open_stream, _refused(refusal))
+            return
+        cycle = StreamedHTTPCycle(self.app, scope, body, open_stream)
+        await self._run(cycle, handler.context)
+        await cycle.finish()
+
+    def _request(self, handler: LambdaHandler, context: Any) -> tuple[Scope, bytes]:
+        """What the application gets.
+
+        Raises:
+            RequestRefused: it must not.
+        """
+        scope = handler.scope
+        body = handler.body
+        config = self.config
+        if config.event_path is not None and isinstance(handler, HTTPHandler) and is_event_path(scope, config):
+            raise RequestRefused("A request from outside came for the path of events, which is AWS's.", 404)
         if body:
             _add_content_length(scope, len(body))
         if self._gateway is not None:
             scope["aws.connections"] = _connections(self._gateway, context)
-        cycle = HTTPCycle(self.app, scope, body)
-        await self._run(cycle, context)
-        try:
-            return handler(cycle.response or plain_response(504, "Gateway Timeout"))
-        except ResponseError as error:
-            logger.error("%s: %s", cycle.line, error)
-            return handler(plain_response(500, "Internal Server Error"))
+        return scope, body
 
-    async def _serve_websocket(self, event: WebSocketGateway, gateway: Gateway) -> Any:
+    async def _serve_websocket(self, event: WebSocketGateway, gateway: Gateway, reply: Reply | None) -> Any:
         from mangum.websockets import WebSocketInvocation
 
-        cycle = WebSocketInvocation(self.app, event, gateway)
+        cycle = WebSocketInvocation(self.app, event, gateway, reply)
         await self._run(cycle, event.context)
         if cycle.failure is not None:
             raise cycle.failure
+        if reply is not None and reply.is_sent:
+            return None
         return cycle.response or {"statusCode": 504}
 
     async def _run(self, cycle: Cycle, context: Any) -> None:
@@ -261,6 +295,12 @@ class Mangum:
         self._sandbox.close()
         self._finalizer.detach()
 
+    async def disconnect(self) -> None:
+        """Close what WebSocket connections need: the store, and the way to API Gateway. The next event that needs them
+        opens them again; so does `astart`."""
+        if self._gateway is not None:
+            await self._gateway.close()
+
     async def aclose(self) -> None:
         """Shut the application down where `invoke` or `astart` have started it, on the running event loop."""
         await self._sandbox.aclose()
@@ -295,6 +335,27 @@ def _connections(gateway: Gateway, context: Any) -> Connections:
     from mangum.connections import Connections
 
     return Connections(gateway, due_of(context))
+
+
+def _answer(handler: LambdaHandler, scope: Scope, response: Response) -> Any:
+    """What Lambda gets for a response; an error of mangum's own where the source cannot carry that."""
+    try:
+        return handler(response)
+    except ResponseError as error:
+        logger.error("%s: %s", request_line(scope), error)
+        return handler(plain_response(500, "Internal Server Error"))
+
+
+def _hand_over(handler: LambdaHandler, scope: Scope, reply: Reply, response: Response) -> None:
+    """Send a response out, before the application has ended. If that is not possible, it is tried again when it has,
+    and whoever waits for that gets to see the error, not the application."""
+    with suppress(Exception):
+        reply.send(_answer(handler, scope, response))
+
+
+def _refused(refusal: RequestRefused) -> Response:
+    logger.warning("%s The answer is a %d.", refusal, refusal.status)
+    return plain_response(refusal.status, _PHRASES[refusal.status])
 
 
 _PHRASES = {404: "Not Found", 413: "Content Too Large"}

@@ -24,6 +24,11 @@ class Cycle(Protocol):
         ...
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether a part of the answer has been sent, and the rest will not be."""
+        ...
+
+    @property
     def line(self) -> str:
         """What is run, for a log."""
         ...
@@ -98,8 +103,9 @@ def _report_expiry(cycle: Cycle) -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():  # the caller's own cancellation came while the deadline's was handled
         raise asyncio.CancelledError
+    fate = "the answer is a 504." if cycle.response is None else "its response was complete, and stands."
     logger.error(
         "%s was cancelled shortly before the function's timeout: %s",
         cycle.line,
-        "the answer is a 504." if cycle.response is None else "its response was complete, and stands.",
+        "its response is cut off." if cycle.is_cut_off else fate,
     )

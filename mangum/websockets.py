@@ -14,6 +14,7 @@ from mangum.deadline import Deadline, last_answer
 from mangum.exceptions import BackendError, ConnectionGone, ConnectionsError, MangumError
 from mangum.handlers.websocket import EventType, Handshake, WebSocketGateway
 from mangum.protocols.websocket import Effects, WebSocketCycle
+from mangum.replies import Reply
 from mangum.types import ASGI
 
 __all__ = ["WebSocketInvocation"]
@@ -79,15 +80,19 @@ class OwnConnection:
         else:
             self._joins = [name for name in self._joins if name != group]
 
-    async def keep_pending(self) -> None:
-        """Keep the messages that wait until the connection is open. If that fails, `failure` says why: the application
-        has to be ended first."""
-        if self.pending:
-            try:
-                await self._gateway.store.hold(self.connection_id, self.pending, self.record.target.expires_at)
-                await self._gateway.store.save(replace(self.record, has_pending=True).as_entry())
-            except BackendError as error:
-                self.failure = error
+    async def keep_pending(self) -> ConnectionRecord | None:
+        """Keep the messages that wait until the connection is open. Returns its record then. If that fails, `failure`
+        says why: the application has to be ended first."""
+        if not self.pending:
+            return None
+        record = replace(self.record, has_pending=True)
+        try:
+            await self._gateway.store.hold(self.connection_id, self.pending, record.target.expires_at)
+            await self._gateway.store.save(record.as_entry())
+        except BackendError as error:
+            self.failure = error
+            return None
+        return record
 
     async def forget(self) -> None:
         """Delete all that is stored of the connection."""
@@ -102,15 +107,23 @@ class OwnConnection:
 
 
 class WebSocketInvocation:
-    """One event of a WebSocket connection: run once, then `response` is what Lambda gets, if the deadline left one."""
+    """One event of a WebSocket connection: run once, then `response` is what Lambda gets, if the deadline left one.
 
-    def __init__(self, app: ASGI, event: WebSocketGateway, gateway: Gateway) -> None:
+    With a `reply`, Lambda gets it before the end. Then the connection is open right after CONNECT, and what the
+    application has sent to it meanwhile is delivered.
+    """
+
+    is_cut_off = False
+
+    def __init__(self, app: ASGI, event: WebSocketGateway, gateway: Gateway, reply: Reply | None = None) -> None:
         self.response: dict[str, Any] | None = None
         self.failure: MangumError | None = None  # for Lambda
         self.line = f"WebSocket {event.type.value}"
         self._app = app
         self._event = event
         self._gateway = gateway
+        self._reply = reply
+        self._greeted: ConnectionRecord | None = None  # whose messages wait for it to be open
         self._due: float | None = None  # when API Gateway has to have answered, in the loop's time
 
     async def run(self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
@@ -130,6 +143,10 @@ class WebSocketInvocation:
         if deadline is None or not deadline.expired:
             self.response = response
             logger.info("%s %d", self.line, response["statusCode"])
+            if self._reply is not None:
+                self._reply.send(response)
+                if self._greeted is not None:
+                    await self._deliver_pending(self._greeted)
 
     async def _connect(
         self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None
@@ -148,7 +165,7 @@ class WebSocketInvocation:
             if own.failure is None:
                 status = _handshake_status(cycle)
             if status == 200:
-                await own.keep_pending()
+                self._greeted = await own.keep_pending()
             await self._end(cycle, deadline)
             if own.failure is not None:
                 raise own.failure
@@ -169,12 +186,7 @@ class WebSocketInvocation:
             await self._close(Target(event.endpoint_url, 0))
             return {"statusCode": _GONE}
         own = OwnConnection(event, record, self._gateway, self._due)
-        try:
-            await self._gateway.deliver_pending(record, self._due)
-        except ConnectionGone:
-            own.is_gone = True
-        except ConnectionsError as error:
-            logger.error("What was sent at CONNECT waits on: %s", error)
+        own.is_gone = not await self._deliver_pending(record)
         cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
         await self._settle(cycle, group, deadline)
         goes_on = not (cycle.ended or cycle.closed) or (deadline is not None and deadline.expired)
@@ -185,6 +197,16 @@ class WebSocketInvocation:
             if not own.is_gone:
                 await self._close(record.target)
         return {"statusCode": status}
+
+    async def _deliver_pending(self, record: ConnectionRecord) -> bool:
+        """Deliver what was sent at CONNECT. Returns whether the connection is there."""
+        try:
+            await self._gateway.deliver_pending(record, self._due)
+        except ConnectionGone:
+            return False
+        except ConnectionsError as error:
+            logger.error("What was sent at CONNECT waits on: %s", error)
+        return True
 
     async def _disconnect(
         self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None

@@ -26,11 +26,12 @@ HEAVY = (
     "redis",
     "asyncpg",
     "sqlite3",
+    "httptools",
 )
 
 # What a module may import of its own package: anything further to the left, or in its own layer.
 LAYERS = [
-    {"exceptions", "types", "media_types"},
+    {"exceptions", "types", "media_types", "replies"},
     {"config"},
     {"handlers", "protocols", "backends", "management", "loop", "deadline"},
     {"connections"},
@@ -38,6 +39,7 @@ LAYERS = [
     {"invocation"},
     {"websockets"},
     {"adapter"},
+    {"runtime"},
     {"local"},
     {"cli"},
     {"__main__"},

@@ -21,6 +21,9 @@ class APIGateway(PayloadV1):
     """A REST API. The path arrives as it was sent."""
 
     sources = frozenset({Source.REST_API})
+    streams = True
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
+    prelude_limit = 16 * 1024
 
     def _read_path(self, path: str, host: str | None) -> tuple[str, bytes]:
         return decode_sent_path(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from mangum.config import AUTO, Config
+from mangum.exceptions import ResponseTooLarge
 from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT, check_size, may_be_too_large
 from mangum.handlers.bodies import decode_body, encode_body
 from mangum.handlers.fields import FieldList, invalid_event
@@ -21,6 +23,7 @@ __all__ = ["HTTPHandler"]
 # As in requestContext.protocol; "1.1" where it is absent, since no source passes on what it spoke with the client.
 _HTTP_VERSIONS = {"HTTP/1.0": "1.0", "HTTP/2": "2", "HTTP/2.0": "2"}
 
+_DELIMITER = bytes(8)  # between the prelude of a stream and its body
 _SURELY_SMALL = 512  # bytes of a body that every source carries
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _LOCAL_PREFIXES = (*(f"{host}:" for host in _LOCAL_HOSTS), "offlineContext_")
@@ -40,6 +43,8 @@ class HTTPHandler(ABC):
     speaks_api_gateway: ClassVar[bool] = False  # whether it has API Gateway's payload formats, base paths, emulators
     default_content_type: ClassVar[str] = ""  # what AWS is told where the application says nothing
     response_limit: ClassVar[int] = LAMBDA_RESPONSE_LIMIT
+    streams: ClassVar[bool] = False  # whether a response can go out as it is made
+    prelude_limit: ClassVar[int | None] = None  # bytes of its status and headers then
     way_out: ClassVar[str] = "Send less at once, or put the content into S3 and redirect to a presigned URL."
 
     def __init__(self, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> None:
@@ -92,6 +97,24 @@ class HTTPHandler(ABC):
         if len(sent) > _SURELY_SMALL and may_be_too_large(sent, self.response_limit):
             check_size(sent, body, is_base64, pairs, self.response_limit, self.way_out)
         return self._answer(response["status"], last, pairs, body, is_base64)
+
+    def prelude(self, status: int, headers: Headers) -> bytes:
+        """What goes ahead of the body of a streamed response: status and headers as JSON, and eight NUL bytes.
+        https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
+
+        Raises:
+            ResponseTooLarge: the source does not take that many headers.
+            InvalidResponse: they are no pairs of bytes.
+        """
+        answer = self({"status": status, "headers": headers, "body": b""})
+        del answer["body"], answer["isBase64Encoded"]
+        prelude = json.dumps(answer).encode() + _DELIMITER
+        if self.prelude_limit is not None and len(prelude) > self.prelude_limit:
+            raise ResponseTooLarge(
+                f"The headers of the response are too large to be streamed: {len(prelude):,} bytes with the status, "
+                f"and {self.prelude_limit:,} is the most."
+            )
+        return prelude
 
     @abstractmethod
     def _scope(self) -> Scope: ...

@@ -16,6 +16,7 @@ class FunctionURL(PayloadV2):
     """A Function URL."""
 
     sources = frozenset({Source.FUNCTION_URL})
+    streams = True
 
     def _read_path(self, host: str | None) -> tuple[str, bytes]:
         sent = self.event.get("rawPath")

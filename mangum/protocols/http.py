@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from mangum.exceptions import UnexpectedMessage
@@ -29,9 +30,23 @@ def request_line(scope: Scope) -> str:
 class HTTPCycle:
     """One application, one request, one response: built, run once, thrown away."""
 
-    __slots__ = ("_app", "_body", "_chunks", "_completed", "_headers", "_scope", "_status", "response")
+    __slots__ = (
+        "_app",
+        "_body",
+        "_chunks",
+        "_completed",
+        "_headers",
+        "_scope",
+        "_status",
+        "_when_complete",
+        "response",
+    )
 
-    def __init__(self, app: ASGI, scope: Scope, body: bytes) -> None:
+    def __init__(
+        self, app: ASGI, scope: Scope, body: bytes, when_complete: Callable[[Response], None] | None = None
+    ) -> None:
+        """`when_complete` gets the application's response at once, while the application may still be at work. It must
+        not raise."""
         self.response: Response | None = None  # once it is complete; it then stands
         self._app = app
         self._scope = scope
@@ -40,6 +55,11 @@ class HTTPCycle:
         self._headers: Headers = []
         self._chunks: list[bytes] = []  # of a body that comes in more than one
         self._completed: asyncio.Event | None = None  # made for an application that waits for the disconnect
+        self._when_complete = when_complete
+
+    @property
+    def is_cut_off(self) -> bool:
+        return False  # it is not sent before it is complete
 
     @property
     def line(self) -> str:
@@ -53,12 +73,12 @@ class HTTPCycle:
             self._scope["state"] = state
         try:
             await self._app(self._scope, self._receive, self._send)
-        except Exception:
-            logger.exception("An error occurred running the application.")
-        except asyncio.CancelledError:
+        except Exception as error:
+            self._fail(error)
+        except asyncio.CancelledError as error:
             if is_cancelled_from_outside():
                 raise
-            logger.exception("An error occurred running the application.")
+            self._fail(error)
         else:
             if self.response is None:
                 logger.error(
@@ -68,6 +88,9 @@ class HTTPCycle:
                 )
         if self.response is None:
             self.response = plain_response(500, "Internal Server Error")
+
+    def _fail(self, error: BaseException) -> None:
+        logger.error("An error occurred running the application.", exc_info=error)
 
     async def _receive(self) -> Message:
         body = self._body
@@ -105,7 +128,9 @@ class HTTPCycle:
                 self._complete(b"".join([*self._chunks, body]) if self._chunks else body)
 
     def _complete(self, body: bytes) -> None:
-        self.response = {"status": self._status or 0, "headers": self._headers, "body": body}
+        response = self.response = {"status": self._status or 0, "headers": self._headers, "body": body}
+        if self._when_complete is not None:
+            self._when_complete(response)
         if self._completed is not None:
             self._completed.set()
         if logger.isEnabledFor(logging.INFO):

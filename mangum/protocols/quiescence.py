@@ -6,13 +6,18 @@ import asyncio
 import gc
 import inspect
 import logging
+import sys
 from collections.abc import Callable, Collection
+from contextvars import ContextVar
 from types import CodeType
 from typing import Any
 
-__all__ = ["is_at_rest", "rest", "wait_others_blocked"]
+__all__ = ["invocation", "is_at_rest", "rest", "wait_others_blocked"]
 
 logger = logging.getLogger("mangum.websocket")
+
+# The invocation that a task belongs to, where several run on one loop at the same time.
+invocation: ContextVar[object] = ContextVar("mangum_invocation", default=None)
 
 # What a task that has just ended sets going (`gather`, `wait`) takes a callback, or one after another, until the next
 # task can run; no task tells of those. So everything has to wait for a few turns of the loop.
@@ -41,8 +46,7 @@ Tasks = Collection[asyncio.Task[Any]]
 def is_at_rest(strangers: Tasks) -> bool:
     """Whether all tasks but the current one and `strangers` wait for each other: none can run, and none waits for
     something from outside, such as a database."""
-    current = asyncio.current_task()
-    others = [task for task in asyncio.all_tasks() if task is not current]
+    others = _others()
     return all(map(_is_blocked, others)) and not _waits(others, strangers, _PATIENCE_WITH_TIMERS_S)
 
 
@@ -54,8 +58,7 @@ async def rest(strangers: Tasks, changed: asyncio.Event, is_over: Callable[[], b
     while not is_over():
         changed.clear()
         await wait_others_blocked()
-        current = asyncio.current_task()
-        others = [task for task in asyncio.all_tasks() if task is not current]
+        others = _others()
         waits = _waits(others, strangers, start + _PATIENCE_WITH_TIMERS_S - loop.time())
         if not waits or is_over():
             return
@@ -82,9 +85,18 @@ async def wait_others_blocked() -> None:
     quiet = 0
     while quiet < _QUIET_TURNS:
         await asyncio.sleep(0)
-        current = asyncio.current_task()
-        is_quiet = all(task is current or _is_blocked(task) for task in asyncio.all_tasks())
+        is_quiet = all(map(_is_blocked, _others()))
         quiet = quiet + 1 if is_quiet else 0
+
+
+def _others() -> list[asyncio.Task[Any]]:
+    """All tasks but the current one, and but those of other invocations that run at the same time."""
+    current = asyncio.current_task()
+    tasks = [task for task in asyncio.all_tasks() if task is not current]
+    own = invocation.get()
+    if sys.version_info >= (3, 12) and own is not None:  # before which tasks do not tell their context
+        return [task for task in tasks if task.get_context().get(invocation) in (own, None)]
+    return tasks
 
 
 def _is_blocked(task: asyncio.Task[Any]) -> bool:

@@ -1,0 +1,5 @@
+"""`python -m mangum.runtime`."""
+
+from mangum.runtime.main import main
+
+main()

@@ -1,0 +1,118 @@
+"""All invocations of one process: one after another, and several at once where Lambda has it so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import signal
+import sys
+from collections.abc import Coroutine
+from concurrent.futures import Executor
+from typing import Any
+
+from mangum.adapter import Mangum
+from mangum.runtime.answers import Answer
+from mangum.runtime.context import Context
+from mangum.runtime.loading import Handler
+from mangum.runtime.logs import Log
+from mangum.runtime.settings import Settings
+from mangum.runtime.tracing import keep_apart
+from mangum.runtime.worker import Invoke, Worker
+
+__all__ = ["Invocations"]
+
+# For invocations that run when SIGTERM comes, of the 300 ms that Lambda gives a runtime beside external extensions. The
+# rest is for what is cancelled then, and for the application's shutdown.
+_LAST_RUN_S = 0.1
+_LAST_CANCEL_S = 1.0
+
+# From Python 3.12 on, a task can begin at once, instead of in the next turn of the loop.
+_BEGINS_AT_ONCE: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+
+class Invocations:
+    """From the first request for an event until SIGTERM."""
+
+    def __init__(self, handler: Handler, settings: Settings, log: Log) -> None:
+        self.is_stopping = False
+        self._settings = settings
+        self._threads: Executor | None = None
+        invoke = self._way_to_call(handler)
+        self._workers = [Worker(invoke, settings, log, self) for _ in range(settings.concurrency)]
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()  # that each invocation begins with
+        self._stopped = asyncio.Event()
+        self._failure: Exception | None = None
+
+    async def run(self) -> None:
+        """Serve events until SIGTERM, or Ctrl-C.
+
+        Raises:
+            ContainerBroken: the execution environment cannot go on.
+            RuntimeAPIUnreachable: the Runtime API has been out of reach for too long.
+        """
+        if self._settings.concurrency > 1:
+            keep_apart()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.stop)
+        try:
+            for worker in self._workers:
+                worker.begin()
+            await self._stopped.wait()
+        finally:
+            await self._end_running()
+            if self._threads is not None:
+                self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Ask for no more events, and let `run` end."""
+        if not self.is_stopping:
+            self.is_stopping = True
+            self._stopped.set()
+            for worker in self._workers:
+                worker.stop()
+
+    # What workers call
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.Task(work, loop=self._loop, context=self._context.copy(), **_BEGINS_AT_ONCE)
+
+    def break_down(self, error: Exception) -> None:
+        self._failure = error
+        self.stop()
+
+    async def _end_running(self) -> None:
+        await _wait_ended(self._workers, _LAST_RUN_S)
+        tasks = [worker.task for worker in self._workers]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_LAST_CANCEL_S)
+        for worker in self._workers:
+            worker.end()
+
+    def _way_to_call(self, handler: Handler) -> Invoke:
+        if isinstance(handler, Mangum):
+            return handler.invoke
+        if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
+            return lambda event, context, answer: handler(event, context)
+        from concurrent.futures import ThreadPoolExecutor
+
+        threads = self._threads = ThreadPoolExecutor(self._settings.concurrency, "mangum-handler")
+
+        async def in_thread(event: Any, context: Context, answer: Answer) -> Any:
+            own = contextvars.copy_context()
+            return await asyncio.get_running_loop().run_in_executor(threads, own.run, handler, event, context)
+
+        return in_thread
+
+
+async def _wait_ended(workers: list[Worker], timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            for worker in workers:
+                await worker.ended.wait()
+    except TimeoutError:
+        pass

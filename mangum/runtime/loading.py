@@ -1,0 +1,79 @@
+"""From the name of a handler to the handler."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mangum.adapter import Mangum
+from mangum.runtime.errors import Fault
+
+__all__ = ["Handler", "extend_path", "is_application", "load_handler"]
+
+Handler = Callable[[Any, Any], Any]
+
+# Where layers bring packages: https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html
+_LAYERS = (f"/opt/python/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages", "/opt/python")
+
+
+def extend_path(task_root: str | None, runtime_dir: str | None) -> None:
+    """Find modules where AWS's runtime finds them: in the function's folder, in layers, and last in the runtime's own.
+    https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-searchpath"""
+    layers = [folder for folder in _LAYERS if os.path.isdir(folder)]
+    sys.path[:0] = [folder for folder in (task_root or os.getcwd(), *layers) if folder not in sys.path]
+    if runtime_dir and runtime_dir not in sys.path:
+        sys.path.append(runtime_dir)
+
+
+def load_handler(target: str) -> Handler:
+    """The handler that `target` names ("module:attribute", "module.attribute", "folder/module.attribute"): a `Mangum`,
+    a function of event and context, or an ASGI application, which gets an adapter of its own.
+
+    Raises:
+        Fault: there is none.
+    """
+    module_name, separator, attributes = target.partition(":")
+    if not separator:
+        module_name, separator, attributes = target.rpartition(".")
+    if not module_name or not attributes:
+        raise Fault("Runtime.MalformedHandlerName", f"Bad handler '{target}': name it as module:attribute.")
+    if module_name.partition(".")[0] in sys.builtin_module_names:
+        raise Fault("Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module_name} as a handler module")
+    found: Any = _import(module_name)
+    for attribute in attributes.split("."):
+        try:
+            found = getattr(found, attribute)
+        except AttributeError:
+            raise Fault(
+                "Runtime.HandlerNotFound", f"Handler '{attributes}' missing on module '{module_name}'"
+            ) from None
+    if not callable(found):
+        raise Fault("Runtime.HandlerNotFound", f"{target} is a {type(found).__name__}, which cannot be called")
+    return Mangum(found) if is_application(found) else found
+
+
+def is_application(found: Callable[..., Any]) -> bool:
+    """Whether it is an ASGI application, of three arguments, and not a handler, of two."""
+    return not isinstance(found, Mangum) and _takes(found, 3) and not _takes(found, 2)
+
+
+def _takes(function: Callable[..., Any], number: int) -> bool:
+    try:
+        inspect.signature(function).bind(*range(number))
+    except (TypeError, ValueError):  # the latter where it does not tell, as built-in ones
+        return False
+    return True
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name.replace("/", "."))
+    except ImportError as error:
+        raise Fault("Runtime.ImportModuleError", f"Unable to import module '{name}': {error}") from error
+    except SyntaxError as error:
+        place = [f'  File "{error.filename}" Line {error.lineno}\n    {error.text}']
+        raise Fault("Runtime.UserCodeSyntaxError", f"Syntax error in module '{name}': {error}", place) from error

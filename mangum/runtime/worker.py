@@ -1,0 +1,184 @@
+"""One event at a time: asked for, run, answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from mangum.runtime.answers import Answer
+from mangum.runtime.api import RuntimeAPI, is_event
+from mangum.runtime.connection import Outcome, Response
+from mangum.runtime.context import Context
+from mangum.runtime.errors import Fault, describe
+from mangum.runtime.logs import Log, current
+from mangum.runtime.settings import Settings
+from mangum.runtime.tracing import set_trace_id
+
+__all__ = ["Invoke", "Owner", "Worker"]
+
+Invoke: TypeAlias = Callable[[Any, Context, Answer], Awaitable[Any]]
+
+_LEAST_WAIT_S = 1.0  # for Lambda to take an answer, even if the deadline has come meanwhile
+
+
+class Owner(Protocol):
+    """Who waits for the worker's tasks."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no more events are wanted."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something in a task, and a context, of its own."""
+        ...
+
+    def break_down(self, error: Exception) -> None:
+        """There can be no more invocations."""
+        ...
+
+
+class Worker:
+    """Where one invocation after another runs. Between them it has no task: what comes from the connection starts the
+    next one, which takes half the time."""
+
+    def __init__(self, invoke: Invoke, settings: Settings, log: Log, owner: Owner) -> None:
+        self.ended = asyncio.Event()
+        self.task: asyncio.Task[None]  # the last one, that runs an event, or tries to get one; there since `begin`
+        self._invoke = invoke
+        self._settings = settings
+        self._log = log
+        self._owner = owner
+        self._api = RuntimeAPI(settings.api, settings.patience_s)
+        self._is_waiting = False  # for an event
+        self._patience: asyncio.TimerHandle | None = None  # with Lambda, which has an answer to take
+        self._loop = asyncio.get_running_loop()
+        self._mark: Callable[[object], object] | None = None
+        if settings.concurrency > 1:
+            from mangum.protocols.quiescence import invocation
+
+            self._mark = invocation.set
+
+    def begin(self) -> None:
+        """Ask for an event, if more are wanted."""
+        if self._owner.is_stopping:
+            self.end()
+        else:
+            self._is_waiting = True
+            self._api.ask(self._take)
+
+    def stop(self) -> None:
+        """Wait for no more events."""
+        if self._is_waiting:
+            self.task.cancel()
+            self.end()
+
+    def end(self) -> None:
+        """Hang up."""
+        self._api.close()
+        if self._patience is not None:
+            self._patience.cancel()
+        self.ended.set()
+
+    def _take(self, outcome: Outcome) -> None:
+        work = self._serve(outcome) if is_event(outcome) else self._serve_after(outcome)
+        self.task = self._owner.spawn(work)
+
+    async def _serve_after(self, instead: Outcome) -> None:
+        try:
+            event = await self._api.next(instead)
+        except Exception as error:
+            self._owner.break_down(error)
+        else:
+            await self._serve(event)
+
+    async def _serve(self, event: Response) -> None:
+        self._is_waiting = False
+        answer = Answer(self._api, event.headers, is_streaming=self._settings.is_streaming)
+        try:
+            await self._run(event, answer)
+            if not answer.is_sent:
+                self._rest()
+            elif answer.outcome is not None:
+                self._taken(answer)
+            else:
+                self._be_patient(answer, event.headers)
+                answer.when_taken = self._taken
+        except Exception as error:
+            self._owner.break_down(error)
+
+    async def _run(self, event: Response, answer: Answer) -> None:
+        headers = event.headers
+        trace_id = headers.get(b"lambda-runtime-trace-id")
+        set_trace_id(None if trace_id is None else trace_id.decode())
+        try:
+            context = Context(headers, self._settings)
+            current.set(context)
+            if self._mark is not None:
+                self._mark(context)
+            result = await self._invoke(_event_of(event), context, answer)
+            if not answer.is_sent:
+                answer.send(result)
+        except Exception as error:
+            await self._fail(event, answer, error)
+        except asyncio.CancelledError as error:
+            if self._owner.is_stopping:
+                raise
+            _take_back_cancellation()  # by the application's own code: the worker goes on
+            await self._fail(event, answer, error)
+
+    async def _fail(self, event: Response, answer: Answer, error: BaseException) -> None:
+        document = describe(error, _request_id(event))
+        self._log.error(document)
+        if not answer.is_sent:
+            await answer.fail(document)
+
+    def _be_patient(self, answer: Answer, headers: Mapping[bytes, bytes]) -> None:
+        """Let Lambda take its time until the deadline."""
+        deadline_s = int(headers.get(b"lambda-runtime-deadline-ms") or 0) / 1000
+        patience_s = max(deadline_s - time.time(), _LEAST_WAIT_S)
+        self._patience = self._loop.call_later(patience_s, answer.give_up)
+
+    def _taken(self, answer: Answer) -> None:
+        """Lambda has said something of the answer."""
+        if self._patience is not None:
+            self._patience.cancel()
+        outcome = answer.outcome
+        if isinstance(outcome, Response) and outcome.status == 202:
+            self._rest()
+        else:
+            self.task = self._owner.spawn(self._insist(answer))
+
+    async def _insist(self, answer: Answer) -> None:
+        try:
+            await answer.insist()
+            self._rest()
+        except Exception as error:
+            self._owner.break_down(error)
+
+    def _rest(self) -> None:
+        """The invocation is over."""
+        self._log.flush()  # the process may be frozen next
+        self.begin()
+
+
+def _take_back_cancellation() -> None:
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
+
+
+def _request_id(event: Response) -> str:
+    return event.headers[b"lambda-runtime-aws-request-id"].decode()
+
+
+def _event_of(response: Response) -> Any:
+    if not response.headers.get(b"content-type", b"application/json").startswith(b"application/json"):
+        return response.body
+    try:
+        return json.loads(response.body)
+    except ValueError as error:
+        raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
