@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT
 from mangum.local.function import FunctionFailed, FunctionSettings
+from mangum.local.streams import StreamBroken, StreamedAnswer
 from mangum.local.workers.runtime_api import Delivery, RuntimeAPI
 
 pytestmark = pytest.mark.anyio
@@ -310,3 +312,108 @@ class TestExtensions:
         headers = {"Lambda-Extension-Identifier": identifier}
         response = await runtime.client.get(f"{EXTENSION}/event/next", headers=headers)
         assert refusal(response) == (403, error_type)
+
+
+_MODE = "Lambda-Runtime-Function-Response-Mode"
+
+
+class TestStreams:
+    """As they are sent by `mangum.runtime`, and as others might."""
+
+    PATH = f"{RUNTIME}/invocation/the-request/response"
+
+    async def stream(self, runtime: Runtime, *parts: bytes, **headers: str) -> httpx.Response:
+        async def content() -> AsyncIterator[bytes]:
+            for part in parts:
+                yield part
+
+        return await runtime.client.post(self.PATH, content=content(), headers={_MODE: "streaming", **headers})
+
+    async def test_a_stream(self, runtime: Runtime) -> None:
+        delivery, _ = await runtime.next()
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(
+                self.stream(runtime, b'{"statusCode"', b": 201}" + bytes(4), bytes(4) + b"a", b"", b"bc")
+            )
+            answer = await delivery.answer
+            assert isinstance(answer, StreamedAnswer)
+            assert answer.prelude == {"statusCode": 201}
+            assert b"".join([chunk async for chunk in answer.chunks()]) == b"abc"
+        assert sending.result().status_code == 202
+        assert json.loads(answer.summary()) == {"statusCode": 201, "body": "(3 bytes, streamed)"}
+        answer.hang_up()  # which is none any more
+        assert (await runtime.next())[1].status_code == 200
+
+    @pytest.mark.parametrize(
+        ("parts", "message"),
+        [
+            ([b"x" * 20_000], "the stream is malformed: there is no prelude in its first 16 KB"),
+            ([b"[]" + bytes(8)], "the stream is malformed: its prelude is no object"),
+            ([b"{" + bytes(8)], "the stream is malformed: "),
+            ([b"{}"], "the stream has no prelude"),
+        ],
+    )
+    async def test_what_is_no_stream(self, runtime: Runtime, parts: list[bytes], message: str) -> None:
+        delivery, _ = await runtime.next()
+        with contextlib.suppress(httpx.TransportError):
+            await self.stream(runtime, *parts)
+        with pytest.raises(FunctionFailed, match=message):
+            await delivery.answer
+
+    async def test_one_whose_event_is_over(self, runtime: Runtime) -> None:
+        delivery, _ = await runtime.next()
+        delivery.fail(FunctionFailed("Sandbox.Timedout", "it took too long"))
+        assert (await self.stream(runtime, b"{}" + bytes(8))).status_code == 202
+
+    async def test_one_that_is_refused(self, runtime: Runtime) -> None:
+        await runtime.next()
+        assert (await runtime.respond()).status_code == 202
+        assert refusal(await self.stream(runtime, b"{}" + bytes(8))) == (403, "InvalidStateTransition")
+
+    @pytest.mark.parametrize(
+        ("trailers", "failure"),
+        [
+            (b"Lambda-Runtime-Function-Error-Type: A.B\r\nLambda-Runtime-Function-Error-Body: eyJl\r\n", "A.B"),
+            (b"Lambda-Runtime-Function-Error-Body: W10=\r\n", "Runtime.Unknown"),
+            (
+                b"Lambda-Runtime-Function-Error-Body: eyJlcnJvclR5cGUiOiAiQSIsICJlcnJvck1lc3NhZ2UiOiAiYiJ9\r\n",
+                "A: b",
+            ),
+        ],
+    )
+    async def test_its_trailers(self, runtime: Runtime, trailers: bytes, failure: str) -> None:
+        delivery, _ = await runtime.next()
+        head = f"POST {self.PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n".encode()
+        mode = b"Lambda-Runtime-Function-Response-Mode: streaming\r\n\r\n"
+        got = await runtime.send(head + mode, b"a\r\n{}" + bytes(8) + b"\r\n", b"0\r\n" + trailers + b"\r\n")
+        assert got.startswith(b"HTTP/1.1 202 ")
+        answer = await delivery.answer
+        assert isinstance(answer, StreamedAnswer)
+        with pytest.raises(StreamBroken, match=f"^{failure}$"):
+            [chunk async for chunk in answer.chunks()]
+
+    async def test_one_that_breaks_off(self, runtime: Runtime) -> None:
+        delivery, _ = await runtime.next()
+        head = f"POST {self.PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n".encode()
+        mode = b"Lambda-Runtime-Function-Response-Mode: streaming\r\n\r\n"
+        await runtime.send(head + mode, b"a\r\n{}" + bytes(8) + b"\r\n", b"5\r\nab")
+        answer = await delivery.answer
+        assert isinstance(answer, StreamedAnswer)
+        with pytest.raises(StreamBroken, match=r"Runtime\.TruncatedResponse"):
+            [chunk async for chunk in answer.chunks()]
+        answer.break_off("twice")
+
+    async def test_a_reader_that_is_slow(self, runtime: Runtime) -> None:
+        """The runtime has to wait, and the memory stays as it is."""
+        delivery, _ = await runtime.next()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.stream(runtime, b"{}" + bytes(8), *[bytes(65536)] * 400))
+            answer = await delivery.answer
+            assert isinstance(answer, StreamedAnswer)
+            size, same = 0, 0
+            while size < 200_000 or same < 20:
+                await asyncio.sleep(0.001)
+                size, same = answer.size, same + 1 if answer.size == size else 0
+            assert size < 2_000_000
+            chunks = [chunk async for chunk in answer.chunks()]
+        assert sum(map(len, chunks)) == 400 * 65536

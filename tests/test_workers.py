@@ -31,6 +31,8 @@ pytestmark = pytest.mark.anyio
 
 TARGET = "function:handler"
 PID = "answer = os.getpid()"
+# A thread that the interpreter waits for when it ends.
+STAYS = "threading.Thread(target=time.sleep, args=[600]).start()"
 
 
 @pytest.fixture
@@ -45,10 +47,17 @@ def runtime(request: pytest.FixtureRequest) -> list[str]:
     return RUNTIMES[request.param](TARGET)
 
 
+async def answer(workers: Workers, invocation: Invocation) -> str:
+    """What the function answers, as JSON."""
+    found = await workers.invoke(invocation)
+    assert isinstance(found, str)
+    return found
+
+
 async def run(workers: Workers, code: str) -> Any:
     """What the function answers."""
     async with asyncio.timeout(WAIT_S):
-        return json.loads(await workers.invoke(event(code)))
+        return json.loads(await answer(workers, event(code)))
 
 
 # One process
@@ -83,7 +92,7 @@ async def test_what_the_function_is_told(board: Switchboard, tmp_path: Path, run
             " context.aws_request_id, context.get_remaining_time_in_millis(), context.log_group_name,"
             " os.getcwd(), dict(os.environ), os.getsid(0) == os.getpid()]"
         )
-        *told, remaining, log_group, folder, variables, leads_session = json.loads(await workers.invoke(invocation))
+        *told, remaining, log_group, folder, variables, leads_session = json.loads(await answer(workers, invocation))
     assert told == ["mine", "256", "arn:aws:lambda:eu-west-1:123456789012:function:mine", invocation.request_id]
     assert 15_000 < remaining <= 20_000
     assert log_group == "/aws/lambda/mine"
@@ -364,7 +373,7 @@ async def test_an_application(tmp_path: Path, capfd: pytest.CaptureFixture[str],
                 "isBase64Encoded": False,
             }
             invocation = Invocation(source="http-api", title=f"GET {path}", event=of_http_api)
-            assert json.loads(await workers.invoke(invocation))["body"] == path
+            assert json.loads(await answer(workers, invocation))["body"] == path
             assert {"translation", "lifespan", "application", "backend", "response"} == set(invocation.parts_ms)
             assert invocation.duration_ms is not None
             assert 0 < sum(invocation.parts_ms.values()) < invocation.duration_ms
@@ -382,7 +391,7 @@ async def test_a_process_that_does_not_want_to_end(
 ) -> None:
     monkeypatch.setattr(workers_module, "_STOP_S", 0.2)
     async with Workers(settings(tmp_path), 1) as workers:
-        await run(workers, "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+        await run(workers, STAYS)
         await workers.reload([])
         await board.until(lambda: board.alive == 0)
 
@@ -428,7 +437,7 @@ async def test_work_after_the_answer(
 ) -> None:
     async with Workers(settings(tmp_path, timeout_s=1), 1, own_runtime) as workers:
         work = event("import tests_of_workers as here; here.meet(); print('worked')")
-        assert json.loads(await workers.invoke(work)) == work.event
+        assert json.loads(await answer(workers, work)) == work.event
         assert work.lines == []
         await board.release(1)
         after = event("pass")
@@ -544,7 +553,7 @@ async def test_the_gateway_is_stopped_while_a_process_starts(board: Switchboard,
 
 async def test_the_gateway_is_stopped_while_processes_end(board: Switchboard, tmp_path: Path) -> None:
     async with Workers(settings(tmp_path), 1) as workers:
-        await run(workers, "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+        await run(workers, STAYS)
         await workers.reload([])
         await asyncio.sleep(0)  # it is asked to end, and does not
     assert board.alive == 0

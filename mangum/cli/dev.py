@@ -101,6 +101,14 @@ def dev(
     runtime: Annotated[
         RuntimeName, typer.Option(help="What the processes run: mangum's, or AWS's own.", rich_help_panel=_FUNCTION)
     ] = RuntimeName.MANGUM,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Stream responses: for rest-api and function-url, with --workers.",
+            rich_help_panel=_FUNCTION,
+        ),
+    ] = False,
     reload: Annotated[
         bool, typer.Option(help="Load the function's code anew when it changes.", rich_help_panel=_FUNCTION)
     ] = True,
@@ -130,6 +138,7 @@ def dev(
         memory_mb=memory,
         workers=workers,
         runtime=runtime.value,
+        streams=stream,
         reloads=reload,
         dsn=dsn,
     )

@@ -12,18 +12,24 @@ from mangum.local.events.requests import HOP_BY_HOP
 
 __all__ = [
     "AnswerReader",
+    "HTTPHead",
     "HTTPResponse",
     "MalformedAnswer",
     "read_alb",
     "read_alb_multi_value",
     "read_payload_v1",
     "read_payload_v2",
+    "read_prelude",
     "read_websocket",
+    "refuse_envelope",
+    "show_envelope",
 ]
 
 # Status, header fields, body.
 HTTPResponse: TypeAlias = tuple[int, list[tuple[str, str]], bytes]
 AnswerReader: TypeAlias = Callable[[Any], HTTPResponse]
+# What is known of a response whose body comes bit by bit.
+HTTPHead: TypeAlias = tuple[int, list[tuple[str, str]]]
 
 _REST_KEYS = frozenset({"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"})
 _MOST_ALB_HEADER_BYTES = 32 * 1024
@@ -72,6 +78,25 @@ def read_payload_v2(answer: Any) -> HTTPResponse:
         raise MalformedAnswer("`cookies` is not a list of strings")
     pairs = _pairs(answer, "headers") + [_checked("cookies", "set-cookie", cookie) for cookie in cookies]
     return _status(answer["statusCode"]), _without_hop_by_hop(pairs), _body(answer)
+
+
+def read_prelude(prelude: Any, read: AnswerReader) -> HTTPHead:
+    """Of a stream, whose front door reads other answers with `read`: for these two, cookies are apart."""
+    fields = dict(_object(prelude))
+    cookies = fields.pop("cookies", None) or []
+    status, pairs, _ = read({"statusCode": 200, **fields, "body": ""})
+    return status, pairs + [_checked("cookies", "set-cookie", cookie) for cookie in cookies]
+
+
+def refuse_envelope(answer: Any) -> HTTPResponse:
+    """A REST API with `responseTransferMode: STREAM`, and an answer that is none:
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html"""
+    raise MalformedAnswer("it is not streamed, and the API's integration has the response transfer mode STREAM")
+
+
+def show_envelope(answer: Any) -> HTTPResponse:
+    """A Function URL with `RESPONSE_STREAM`, and an answer that is none: the client gets it as it is."""
+    return 200, [("content-type", "application/json")], json.dumps(answer).encode()
 
 
 def read_alb(answer: Any) -> HTTPResponse:

@@ -20,6 +20,8 @@ from mangum.local.answers import (
     read_alb_multi_value,
     read_payload_v1,
     read_payload_v2,
+    refuse_envelope,
+    show_envelope,
 )
 from mangum.local.events import EVENT_BUILDERS
 from mangum.local.events.requests import DEFAULT, EventSettings, HTTPRequest
@@ -46,6 +48,7 @@ class FrontDoor:
     too_large: tuple[int, str] = (413, "Request Entity Too Large")
     failed: tuple[int, str] = (502, "Internal server error")  # the function, or its answer
     refused_methods: frozenset[str] = frozenset()
+    read_prelude: AnswerReader | None = None  # where it takes streams
     settings: EventSettings = DEFAULT
 
     def event(self, request: HTTPRequest, body: bytes) -> dict[str, Any]:
@@ -72,8 +75,11 @@ class FrontDoor:
         return None
 
 
-def front_door(source: str, settings: EventSettings, timeout_s: float | None = None) -> FrontDoor:
-    """A front door by its name. `timeout_s` is for an API whose integration timeout is not AWS's greatest.
+def front_door(
+    source: str, settings: EventSettings, timeout_s: float | None = None, *, streams: bool = False
+) -> FrontDoor:
+    """A front door by its name. `timeout_s` is for an API whose integration timeout is not AWS's greatest. `streams`
+    sets it up for responses that come bit by bit.
 
     Raises:
         ConfigurationError: it has no such setting.
@@ -87,6 +93,10 @@ def front_door(source: str, settings: EventSettings, timeout_s: float | None = N
         if door.timeout_s is None:
             raise ConfigurationError(f"{source} has no timeout of its own: --integration-timeout is an API's.")
         door = replace(door, timeout_s=timeout_s)
+    if streams:
+        if source not in _READ_UNSTREAMED:
+            raise ConfigurationError(f"{source} takes no streams: --stream is for rest-api and function-url.")
+        door = replace(door, read_prelude=door.read, read=_READ_UNSTREAMED[source])
     return door
 
 
@@ -119,6 +129,9 @@ def _page(status: int, text: str) -> HTTPResponse:
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<h1>{title}</h1>\r\n</body>\r\n</html>\r\n"
     return status, [("content-type", "text/html")], page.encode()
 
+
+# What those that take streams make of other answers.
+_READ_UNSTREAMED: dict[str, AnswerReader] = {"rest-api": refuse_envelope, "function-url": show_envelope}
 
 _FRONT_DOORS = {
     door.source: door

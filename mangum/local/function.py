@@ -13,6 +13,7 @@ from typing import Any
 
 from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT
 from mangum.local.invocations import Invocation
+from mangum.local.streams import StreamedAnswer
 
 __all__ = [
     "MOST_EVENT_BYTES",
@@ -120,9 +121,10 @@ class Function(AbstractAsyncContextManager["Function"], ABC):
     """
 
     @abstractmethod
-    async def invoke(self, invocation: Invocation) -> str:
+    async def invoke(self, invocation: Invocation) -> str | StreamedAnswer:
         """Run it with `invocation.event` as Lambda would, in a sandbox that is free or as soon as one is, and return
-        its answer, as JSON. How it went is noted in `invocation`, the answer and the failure too.
+        its answer, as JSON, or the beginning of a stream. How it went is noted in `invocation`, the answer and the
+        failure too.
 
         Raises:
             FunctionFailed: there is no answer. Later invocations run all the same.

@@ -14,6 +14,7 @@ from mangum.local.answers import MalformedAnswer
 from mangum.local.function import EventTooLarge, FunctionFailed
 from mangum.local.invocations import Invocation, Journal
 from mangum.local.service import LambdaService
+from mangum.local.streams import StreamedAnswer
 
 __all__ = ["Fault", "Integration", "NoAnswer"]
 
@@ -56,8 +57,15 @@ class Integration:
         finally:
             self._journal.end(invocation)
 
-    async def answer(self, invocation: Invocation, read: Callable[[Any], T], most_bytes: int | None = None) -> T:
-        """What `read` makes of the function's answer, which has `most_bytes` as JSON.
+    async def answer(
+        self,
+        invocation: Invocation,
+        read: Callable[[Any], T],
+        most_bytes: int | None = None,
+        read_stream: Callable[[StreamedAnswer], T] | None = None,
+    ) -> T:
+        """What `read` makes of the function's answer, which has `most_bytes` as JSON, or `read_stream` of one that is
+        streamed, where the front door takes that.
 
         Raises:
             NoAnswer: there is none; `read` has raised `MalformedAnswer` or `ValueError`; it is too large.
@@ -66,6 +74,11 @@ class Integration:
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._service.invoke(invocation)
+            if isinstance(answer, StreamedAnswer):
+                if read_stream is None:
+                    answer.hang_up()
+                    raise MalformedAnswer(f"it is streamed, which {self._name} does not take")
+                return read_stream(answer)
             if most_bytes is not None and len(answer.encode(errors="surrogatepass")) > most_bytes:
                 raise MalformedAnswer(f"it has more than the {most_bytes} bytes as JSON that {self._name} takes")
             return read(json.loads(answer))

@@ -53,7 +53,9 @@ def serve(settings: ServerSettings, report: Report) -> None:
 
 
 async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, report: Report) -> None:
-    door = front_door(settings.source, settings.event_settings, settings.integration_timeout_s)
+    door = front_door(
+        settings.source, settings.event_settings, settings.integration_timeout_s, streams=settings.streams
+    )
     journal = Journal()
     url = _url(settings.host, listener)
     websocket_settings = settings.websocket_settings(own_domain(listener))
@@ -89,6 +91,8 @@ async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, re
 
 def _function(settings: ServerSettings, dsn: str) -> Function:
     own = settings.function_settings(dsn)
+    if settings.streams and (not settings.workers or settings.runtime != "mangum"):
+        raise ConfigurationError("--stream is what mangum's runtime does: it needs --workers 1 or more.")
     if not settings.workers:
         return InProcess(own)
     return Workers(own, settings.workers, RUNTIMES[settings.runtime](settings.target))

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from mangum.local.function import Function, FunctionStopped
 from mangum.local.invocations import Invocation
+from mangum.local.streams import StreamedAnswer
 
 __all__ = ["LambdaService"]
 
@@ -24,7 +25,7 @@ class LambdaService:
     def __init__(self, function: Function) -> None:
         self._function = function
         self._group = asyncio.TaskGroup()
-        self._running: set[asyncio.Task[str | Exception]] = set()
+        self._running: set[asyncio.Task[str | StreamedAnswer | Exception]] = set()
         self._stopping: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> LambdaService:
@@ -47,8 +48,8 @@ class LambdaService:
         for task in self._running:
             task.cancel()
 
-    async def invoke(self, invocation: Invocation) -> str:
-        """The function's answer, as JSON. Cancelled, it leaves the function running.
+    async def invoke(self, invocation: Invocation) -> str | StreamedAnswer:
+        """The function's answer, as JSON, or the beginning of a stream. Cancelled, it leaves the function running.
 
         Raises:
             FunctionFailed, EventTooLarge: as `Function.invoke` does, or because the gateway ends.
@@ -68,7 +69,7 @@ class LambdaService:
             raise outcome
         return outcome
 
-    async def _run(self, invocation: Invocation) -> str | Exception:
+    async def _run(self, invocation: Invocation) -> str | StreamedAnswer | Exception:
         """What came of it: a failure is the front door's, and does not end the other invocations."""
         try:
             return await self._function.invoke(invocation)
@@ -76,7 +77,7 @@ class LambdaService:
             return error
 
 
-def _report(invocation: Invocation, task: asyncio.Task[str | Exception]) -> None:
+def _report(invocation: Invocation, task: asyncio.Task[str | StreamedAnswer | Exception]) -> None:
     """A failure that nobody waits for any more is the developer's to know all the same."""
     if not task.cancelled() and isinstance(failure := task.result(), Exception):
         logger.error("%s: %s", invocation.title, failure)

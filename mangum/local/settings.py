@@ -43,6 +43,7 @@ class ServerSettings:
     reloads: bool = True
     workers: int = 0  # processes; 0: none, the function runs in this one
     runtime: str = "mangum"  # that they run
+    streams: bool = False  # whether the front door takes streams, and the runtime sends them
 
     dsn: str | None = None  # `None`: a temporary SQLite file
 
@@ -76,5 +77,5 @@ class ServerSettings:
             memory_mb=self.memory_mb,
             timeout_s=self.timeout_s,
             region=own_region(),
-            environment={"MANGUM_DSN": dsn},
+            environment={"MANGUM_DSN": dsn, **({"MANGUM_RESPONSE_MODE": "stream"} if self.streams else {})},
         )

@@ -19,7 +19,8 @@ class Stopwatch:
     """Measures an adapter that answers one event at a time.
 
     It puts itself around the application, the store of WebSocket connections and the posts to them. What has passed
-    before the application begins is translation, what comes after its last response message is the response.
+    before the application begins is translation, what comes after its last response message is the response. The
+    application may still be at work then: that is not in it.
     """
 
     def __init__(self, handler: Mangum) -> None:
@@ -61,12 +62,22 @@ class Stopwatch:
             return
         begin = self._now()
         inside = self._backend
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._last = time.perf_counter()
-            self._application += self._last - begin
+
+        def note() -> None:
+            nonlocal begin, inside
+            now = self._last = time.perf_counter()
+            self._application += now - begin
             self._backend_inside += self._backend - inside
+            begin, inside = now, self._backend
+
+        async def timed_send(message: Any) -> None:
+            note()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, timed_send)
+        finally:
+            note()
 
     async def _call_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Startup is from the first message that the application takes to its answer; shutdown likewise."""

@@ -27,6 +27,7 @@ from mangum.local.function import (
     event_json,
 )
 from mangum.local.invocations import Invocation
+from mangum.local.streams import StreamedAnswer
 from mangum.local.workers.process import Process
 from mangum.local.workers.runtime_api import Delivery, RuntimeAPI
 
@@ -91,24 +92,26 @@ class Workers(Function):
     ) -> None:
         await self._stack.aclose()
 
-    async def invoke(self, invocation: Invocation) -> str:
+    async def invoke(self, invocation: Invocation) -> str | StreamedAnswer:
         event = event_json(invocation.event)
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[str | StreamedAnswer] = asyncio.get_running_loop().create_future()
         # Not in this task: who waits for the answer may be gone before the function has ended.
         self._tasks.start_soon(self._serve, invocation, event, answer)
         try:
-            invocation.answer = await answer
+            result = await answer
         except FunctionFailed as failure:
             invocation.failure = str(failure)
             raise
-        return invocation.answer
+        if isinstance(result, str):
+            invocation.answer = result
+        return result
 
     async def reload(self, changed: Collection[Path]) -> None:
         self._generation += 1
         while self._idle:
             self._tasks.start_soon(self._idle.pop().stop)
 
-    async def _serve(self, invocation: Invocation, event: str, answer: asyncio.Future[str]) -> None:
+    async def _serve(self, invocation: Invocation, event: str, answer: asyncio.Future[str | StreamedAnswer]) -> None:
         """Run an event: `answer` is set when it is there, this ends when its worker is free again."""
         with _settling(answer):
             async with self._turns:
@@ -207,7 +210,7 @@ class _Worker:
                 "Init took %.1f s: Lambda stops it after %.0f s, and runs it again.", self._init_ms / 1000, _INIT_S
             )
 
-    async def run(self, invocation: Invocation, event: str, answer: asyncio.Future[str]) -> None:
+    async def run(self, invocation: Invocation, event: str, answer: asyncio.Future[str | StreamedAnswer]) -> None:
         """Run an event, until the runtime asks for the next one. The answer may be there long before.
 
         Raises:
@@ -285,7 +288,7 @@ def _describe_exit(status: int) -> str:
 
 
 @contextmanager
-def _settling(answer: asyncio.Future[str]) -> Iterator[None]:
+def _settling(answer: asyncio.Future[str | StreamedAnswer]) -> Iterator[None]:
     """However this ends, `answer` is set then."""
     try:
         yield
@@ -299,7 +302,7 @@ def _settling(answer: asyncio.Future[str]) -> Iterator[None]:
             answer.set_exception(FunctionStopped())
 
 
-def _pass_on(result: asyncio.Future[str], answer: asyncio.Future[str]) -> None:
+def _pass_on(result: asyncio.Future[str | StreamedAnswer], answer: asyncio.Future[str | StreamedAnswer]) -> None:
     """`answer` is done already if nobody waits for it any more."""
     if answer.done():
         return

@@ -1,7 +1,8 @@
 """Lambda's Runtime API for one sandbox: hands events to a runtime, and takes its answers.
 
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, in buffered mode. Refusals have the words of AWS's own
-emulator, https://github.com/aws/aws-lambda-runtime-interface-emulator.
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, and for streams
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming. Refusals have the
+words of AWS's own emulator, https://github.com/aws/aws-lambda-runtime-interface-emulator.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import re
 import secrets
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT
 from mangum.local.function import FunctionFailed, FunctionSettings
 from mangum.local.stopwatch import PARTS_HEADER
+from mangum.local.streams import StreamedAnswer
 from mangum.local.workers.extensions import Extensions
-from mangum.local.workers.runtime_http import HTTPConnection, Request
+from mangum.local.workers.runtime_http import BodySink, HTTPConnection, Request
 
 __all__ = ["Delivery", "RuntimeAPI"]
 
@@ -40,8 +42,8 @@ class Delivery:
         self.deadline_ms = int((time.time() + settings.limit_s) * 1000)
         self.trace_id = f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
         self.parts_ms: dict[str, float] = {}
-        # The answer as JSON, or `FunctionFailed`.
-        self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        # The answer as JSON, or the beginning of a stream, or `FunctionFailed`.
+        self.answer: asyncio.Future[str | StreamedAnswer] = asyncio.get_running_loop().create_future()
         self.answer.add_done_callback(asyncio.Future.exception)  # whoever waited for it may be gone: no complaint then
 
     def headers(self) -> dict[str, str]:
@@ -65,6 +67,11 @@ class Delivery:
         if not self.answer.done():
             self.answer.set_result(answer)
 
+    def begin(self, stream: StreamedAnswer) -> None:
+        """The runtime has begun to answer."""
+        if not self.answer.done():
+            self.answer.set_result(stream)
+
     def fail(self, failure: FunctionFailed) -> None:
         """There will be no answer."""
         if not self.answer.done():
@@ -79,6 +86,7 @@ class State(enum.Enum):
     READY = "Ready"  # it waits for an event
     RUNNING = "Running"
     REFUSED = "InvocationResponse"  # its answer was too large; it may still say so by an error
+    STREAMING = "Streaming"
     ANSWERED = "ResponseSent"
 
 
@@ -168,6 +176,22 @@ class RuntimeAPI:
             self._state = State.STARTED if self._delivery is None else State.ANSWERED
             if self._failure is None:
                 self._changed.clear()
+
+    def sink_for(self, head: Request, connection: HTTPConnection) -> BodySink | None:
+        """For the body of a streamed answer."""
+        match = _RESPONSE_PATH.fullmatch(head.path)
+        if match is None or head.headers.get(_RESPONSE_MODE) != "streaming":
+            return None
+        try:
+            delivery = self._find(head, match[1])
+            self._go(State.STREAMING, State.RUNNING, name="InvocationResponse")
+        except Refusal:
+            return None  # and `_respond` says so
+        return _StreamSink(self, delivery, connection)
+
+    def streamed(self) -> None:
+        """A streamed answer has come to its end, whatever that is."""
+        self._state = State.ANSWERED
 
     def truncated(self, request: Request) -> None:
         """It ended in the middle of a body. If that was an answer, there is none."""
@@ -263,9 +287,39 @@ class RuntimeAPI:
         self._extensions.next(request, connection)
 
 
+class _StreamSink:
+    """From a request's body to a streamed answer."""
+
+    def __init__(self, api: RuntimeAPI, delivery: Delivery, connection: HTTPConnection) -> None:
+        self._api = api
+        self._delivery = delivery
+        self._connection = connection
+        self._stream = StreamedAnswer(connection.pause, connection.abort)
+
+    def feed(self, data: bytes) -> None:
+        try:
+            if self._stream.feed(data):
+                self._delivery.begin(self._stream)
+        except ValueError as error:
+            self._delivery.fail(FunctionFailed("Runtime.InvalidResponse", f"the stream is malformed: {error}"))
+            self._connection.abort()
+
+    def end(self, trailers: Mapping[str, str]) -> None:
+        self._delivery.fail(FunctionFailed("Runtime.InvalidResponse", "the stream has no prelude"))  # if it had none
+        self._stream.end(trailers)
+        self._api.streamed()
+        _accept(self._connection)
+
+    def break_off(self) -> None:
+        self._stream.break_off("Runtime.TruncatedResponse: the runtime's answer ended too early")
+        self._delivery.fail(FunctionFailed("Runtime.TruncatedResponse", "the runtime's answer ended too early"))
+        self._api.streamed()
+
+
+_RESPONSE_PATH = re.compile("/2018-06-01/runtime/invocation/([^/]+)/response")
 _ROUTES: tuple[tuple[str, re.Pattern[str], Callable[..., None]], ...] = (
     ("GET", re.compile("/2018-06-01/runtime/invocation/next"), RuntimeAPI._next),
-    ("POST", re.compile("/2018-06-01/runtime/invocation/([^/]+)/response"), RuntimeAPI._respond),
+    ("POST", _RESPONSE_PATH, RuntimeAPI._respond),
     ("POST", re.compile("/2018-06-01/runtime/invocation/([^/]+)/error"), RuntimeAPI._report),
     ("POST", re.compile("/2018-06-01/runtime/init/error"), RuntimeAPI._report_init),
     ("POST", re.compile("/2020-01-01/extension/register"), RuntimeAPI._register_extension),
