@@ -17,7 +17,7 @@ import pytest
 from mangum.cli.deployment import build as build_module
 from mangum.cli.deployment import requirements as requirements_module
 from mangum.cli.deployment.archive import write_archive
-from mangum.cli.deployment.build import build, digest
+from mangum.cli.deployment.build import WRAPPER, build, digest
 from mangum.cli.deployment.config import ProjectConfig
 from mangum.cli.deployment.errors import CommandError
 from mangum.cli.deployment.platform import Platform
@@ -140,12 +140,15 @@ class TestCode:
         with pytest.raises(CommandError, match="needs mangum's own runtime"):
             build(config(folder, api="url", streaming=True))
         (folder / "app" / "mangum" / "runtime").mkdir(parents=True)
-        (folder / "app" / "mangum" / "runtime" / "__main__.py").write_text("")
+        (folder / "app" / "mangum" / "runtime" / "wrapper").write_text("")
+        with pytest.raises(CommandError, match=r"put mangum\[runtime\] into the requirements"):
+            build(config(folder, api="url", streaming=True))
+        (folder / "app" / "httptools").mkdir()
         built = build(config(folder, api="url", streaming=True))
-        assert stat.S_IMODE((built.folder / "mangum-runtime").stat().st_mode) == 0o755
+        assert stat.S_IMODE((built.folder / WRAPPER).stat().st_mode) == 0o755
         write_archive(built.folder, folder / "code.zip")
         with zipfile.ZipFile(folder / "code.zip") as archive:
-            assert archive.getinfo("mangum-runtime").external_attr >> 16 == 0o755
+            assert archive.getinfo(WRAPPER).external_attr >> 16 == 0o755
             assert archive.getinfo("asgi.py").external_attr >> 16 == 0o644
 
 

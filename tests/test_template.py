@@ -80,7 +80,7 @@ def test_what_the_function_is_told() -> None:
     assert told["Environment"]["Variables"] == {
         "MANGUM_LIFESPAN_SCOPE": "process",
         "MANGUM_DSN": {"Fn::Sub": "dynamodb://${Connections}"},
-        "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/mangum-runtime",
+        "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/mangum/runtime/wrapper",
         "MANGUM_RESPONSE_MODE": "stream",
         "COLOUR": "blue",
     }

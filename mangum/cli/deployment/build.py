@@ -22,12 +22,7 @@ from mangum.cli.deployment.requirements import install_requirements
 
 __all__ = ["WRAPPER", "Build", "build", "digest", "files_of"]
 
-WRAPPER = "mangum-runtime"  # for AWS_LAMBDA_EXEC_WRAPPER
-_WRAPPER = """\
-#!/bin/sh
-# Lambda starts this in place of its own runtime, with that one's interpreter as the first argument.
-exec "$1" -m mangum.runtime
-"""
+WRAPPER = "mangum/runtime/wrapper"  # for AWS_LAMBDA_EXEC_WRAPPER
 _COMPILE_S = 600.0
 _NOT_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "venv")
 
@@ -67,7 +62,7 @@ def build(config: ProjectConfig, *, installs: bool = True) -> Build:
             prune(draft)
         shutil.copytree(config.code, draft, ignore=_NOT_CODE, dirs_exist_ok=True)
         if config.streaming:
-            _add_wrapper(draft)
+            _check_runtime(draft)
         is_compiled = _compile(draft, platform)
         return Build(
             folder=config.build_dir,
@@ -138,12 +133,10 @@ def _draft(folder: Path) -> Iterator[Path]:
         draft.rename(folder)
 
 
-def _add_wrapper(folder: Path) -> None:
-    if not (folder / "mangum" / "runtime").is_dir():
-        raise CommandError("`streaming: true` needs mangum's own runtime, which the mangum of the requirements lacks.")
-    path = folder / WRAPPER
-    path.write_text(_WRAPPER)
-    path.chmod(0o755)
+def _check_runtime(folder: Path) -> None:
+    if not (folder / WRAPPER).is_file() or not (folder / "httptools").is_dir():
+        raise CommandError("`streaming: true` needs mangum's own runtime: put mangum[runtime] into the requirements.")
+    (folder / WRAPPER).chmod(0o755)
 
 
 def _compile(folder: Path, platform: Platform) -> bool:
