@@ -15,6 +15,7 @@ from benchmarks.local import run_local
 from benchmarks.outcomes import Footprint, Outcome, Row, Suite, measure_batch
 from benchmarks.peers import NOT_SERVED
 from benchmarks.rounds import Method, Summary, interleave
+from benchmarks.runtime import run_runtime
 from benchmarks.sides import Side, WorkerProcess, anyio_sides, start, start_all
 from benchmarks.websocket_suites import run_broadcast, run_websocket
 
@@ -158,6 +159,7 @@ SUITES = {
         Suite("broadcast", "a message to a group, against one blocking boto3 call after another", run_broadcast),
         Suite("local", "a request to `mangum dev`, beside the same application on uvicorn", run_local),
         Suite("deployment", "the folder of `mangum build` against `pip install -t`: a cold start", run_deployment),
+        Suite("runtime", "`mangum.runtime` against AWS's own with 0.22: CPU time, cold start", run_runtime),
         Suite("groups", "a task group of asyncio's, as each invocation has one, against anyio's", _groups),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ class _Target:
     case: str | None = None  # None: all cases
 
 
+_CPU_SHARE = 0.5 if sys.version_info >= (3, 13) else 0.6
+
 _TARGETS = (
     _Target("warm, lifespan off", "warm", "lifespan off", 0.95),
     _Target("warm, default", "warm", "default", 0.75),
@@ -28,6 +31,8 @@ _TARGETS = (
     _Target("bodies, each size and kind", "bodies", None, 1.00),
     _Target("WebSocket message, warm (to 0.12)", "websocket", "warm", 0.10),
     _Target("cold start of a build (to pip install -t)", "deployment", None, 0.70),
+    _Target("runtime, CPU time (to awslambdaric with 0.22)", "runtime", "CPU time of an invocation", _CPU_SHARE),
+    _Target("runtime, cold start", "runtime", "fresh process to its first answer", 1.00),
     _Target("broadcast to 10,000 (to boto3)", "broadcast", None, 0.10, "10,000 connections"),
 )
 _MOST_GROWTH_MB = 10.0

@@ -114,6 +114,7 @@ def test_the_suites_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
             "broadcast",
             "local",
             "deployment",
+            "runtime",
             "groups",
         ]
     )
