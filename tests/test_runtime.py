@@ -329,6 +329,13 @@ async def test_without_a_runtime_api(tmp_path: Path) -> None:
             assert message in runtime.output.decode()
 
 
+async def test_without_httptools(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['httptools'] = None; import mangum.runtime.main"
+    async with running(tmp_path, APP, (OWN[0], "-c", program)) as runtime:
+        assert await runtime.end() == 1
+    assert 'mangum.runtime needs httptools: pip install "mangum[runtime]"' in runtime.output.decode()
+
+
 async def test_the_command_line(tmp_path: Path) -> None:
     async with running(tmp_path, APP, (*OWN, "--help")) as runtime:
         assert await runtime.end() == 0

@@ -17,7 +17,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
 
 async def test_whoever_asked_has_gone() -> None:
     """The answer is nobody's, and no error."""
-    asked, may_answer = asyncio.Event(), asyncio.Event()
+    asked, may_answer, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readuntil(b"\r\n\r\n"):
@@ -29,6 +29,9 @@ async def test_whoever_asked_has_gone() -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             await serve(reader, writer)
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.set()
 
     async with await asyncio.start_server(quietly, "127.0.0.1", 0) as server:
         connection = await Connection.open(*server.sockets[0].getsockname())
@@ -45,6 +48,7 @@ async def test_whoever_asked_has_gone() -> None:
         connection.close()
         with pytest.raises(ConnectionLost):
             await connection.ask(request)
+        await ended.wait()
 
 
 @pytest.mark.parametrize(

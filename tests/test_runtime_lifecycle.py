@@ -305,6 +305,22 @@ async def test_what_is_printed_without_a_line_break_is_there(tmp_path: Path) -> 
                 await asyncio.sleep(0.001)
 
 
+async def test_thousands_of_invocations_leave_nothing_behind(tmp_path: Path) -> None:
+    code = APP.replace('b"done"', "str(len(asyncio.all_tasks())).encode()").replace(', lifespan_scope="process"', "")
+    code = code.replace('print("startup")', "pass").replace('print("shutdown")', "pass")
+    async with running(tmp_path, code) as runtime:
+
+        async def many(number: int) -> set[str]:
+            return {(await runtime.server.put(function_url()).answer())["body"] for _ in range(number)}
+
+        await many(500)
+        memory, descriptors = runtime.status("VmRSS"), runtime.descriptors
+        assert len(await many(5_000)) == 1  # as many tasks as at the beginning
+        await runtime.server.ready()
+        assert runtime.descriptors == descriptors
+        assert runtime.status("VmRSS") - memory < 1024  # KiB
+
+
 # SnapStart
 
 HOOKS = """

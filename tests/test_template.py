@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from samtranslator.translator.translator import Translator
 from mangum.cli.deployment.config import Domain, ProjectConfig
 from mangum.cli.deployment.template import template, template_text
 
+ROOT = Path(__file__).parent.parent
 CODE = {"Bucket": "a-bucket", "Key": "hello/code.zip"}
 COMBINATIONS = [
     {"api": api, "websockets": websockets, "architecture": architecture, "streaming": streaming}
@@ -58,6 +60,15 @@ def test_it_is_what_everybody_takes(settings: dict[str, Any]) -> None:
     (function,) = of_type(document, "AWS::Lambda::Function")
     assert function["Architectures"] == [settings["architecture"]]
     assert function["Code"] == {"S3Bucket": "a-bucket", "S3Key": "hello/code.zip"}
+
+
+def test_the_template_of_the_runtimes_documentation() -> None:
+    page = (ROOT / "docs/runtime.md").read_text()
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    assert [str(match) for match in lint(text, config=ManualArgs(regions=["eu-west-1"]))] == []
+    variables = yaml.safe_load(text.replace("!GetAtt ", ""))["Resources"]["Function"]["Properties"]["Environment"]
+    wrapper = Path(variables["Variables"]["AWS_LAMBDA_EXEC_WRAPPER"]).relative_to("/var/task")
+    assert os.access(ROOT / wrapper, os.X_OK)
 
 
 def function_of(**settings: Any) -> dict[str, Any]:

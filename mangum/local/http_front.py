@@ -138,15 +138,11 @@ class _Client:
         stream.hang_up()
 
 
-async def _wait_for_ever() -> Any:
-    await asyncio.get_running_loop().create_future()
-
-
 async def _ignore(message: Any) -> None:
     """There is nobody to be told."""
 
 
-_NOBODY = _Client(_wait_for_ever, _ignore, lambda status: None)
+_NOBODY = _Client(lambda: asyncio.get_running_loop().create_future(), _ignore, lambda status: None)  # who never goes
 
 
 def _line(title: str, status: int, begin: float) -> str:

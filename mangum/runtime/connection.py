@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeAlias, cast
 
-import httptools
+try:
+    import httptools
+except ImportError as error:
+    raise ImportError('mangum.runtime needs httptools: pip install "mangum[runtime]"') from error
 
 __all__ = ["Connection", "ConnectionLost", "Outcome", "Response"]
 

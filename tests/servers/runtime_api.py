@@ -27,6 +27,7 @@ _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 _ERROR_TYPE = "lambda-runtime-function-error-type"
 _ERROR_BODY = "lambda-runtime-function-error-body"
 _PRELUDE_KEYS = {"statusCode", "headers", "multiValueHeaders", "cookies"}
+_TURNS_TO_BEGIN = 5
 _ABOUT = re.compile("/invocation/([^/]+)/(?:response|error)$")
 _INTEGRATION = "application/vnd.awslambda.http-integration-response"
 
@@ -181,6 +182,8 @@ class RuntimeAPIServer:
         """Close the port, and all connections."""
         assert self._server is not None
         self._server.close()
+        for _ in range(_TURNS_TO_BEGIN):  # a conversation, from the moment that the connection was accepted
+            await asyncio.sleep(0)
         for connection in list(self.connections):
             connection.transport.abort()
         while self.connections:
