@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, get_args
 from urllib.parse import quote
 
@@ -26,35 +25,73 @@ DEFAULT_TEXT_MIME_TYPES: list[str] = [
 AUTO = "auto"
 
 
-@dataclass(frozen=True, eq=False)
 class Config(Mapping[str, Any]):
     """What the adapter's arguments say, in the form that the rest of mangum reads.
 
-    It is also a mapping with the three keys of `mangum.types.LambdaConfig`, which is how custom handlers read it.
+    It is also a mapping with the three keys of `mangum.types.LambdaConfig`, which is how custom handlers read it. (No
+    dataclass: to import those and to make one takes 2 ms of each cold start.)
     """
 
-    _: KW_ONLY
-    lifespan: LifespanMode = "auto"
-    lifespan_scope: LifespanScope = "invocation"
-    log_level: LogLevel = "info"
-    base_path: str | None = None  # "/prefix" to strip, without a trailing slash
-    root_path: str | None = None  # "/prefix" where the application is mounted, or AUTO
-    text_mime_types: TextTypes = field(default_factory=lambda: TextTypes(DEFAULT_TEXT_MIME_TYPES))
-    exclude_headers: frozenset[str] = frozenset()  # lower-case
-    custom_handlers: tuple[type[LambdaHandler], ...] = ()
-    event_path: str | None = None
-    dsn: str | None = field(default=None, repr=False)  # it may hold a password
-    websocket_path: str = "/"
-    api_gateway_endpoint_url: str | None = None  # without a trailing slash
-    api_gateway_region_name: str | None = None
+    lifespan: LifespanMode
+    lifespan_scope: LifespanScope
+    log_level: LogLevel
+    base_path: str | None  # "/prefix" to strip, without a trailing slash
+    root_path: str | None  # "/prefix" where the application is mounted, or AUTO
+    text_mime_types: TextTypes
+    exclude_headers: frozenset[str]  # lower-case
+    custom_handlers: tuple[type[LambdaHandler], ...]
+    event_path: str | None
+    dsn: str | None  # it may hold a password
+    websocket_path: str
+    api_gateway_endpoint_url: str | None  # without a trailing slash
+    api_gateway_region_name: str | None
 
     # Derived, so that no request has to:
-    raw_base_path: bytes = field(init=False, repr=False)
-    has_mount: bool = field(init=False, repr=False)
+    raw_base_path: bytes
+    has_mount: bool
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "raw_base_path", quote(self.base_path or "").encode())
-        object.__setattr__(self, "has_mount", self.base_path is not None or self.root_path is not None)
+    def __init__(
+        self,
+        *,
+        lifespan: LifespanMode = "auto",
+        lifespan_scope: LifespanScope = "invocation",
+        log_level: LogLevel = "info",
+        base_path: str | None = None,
+        root_path: str | None = None,
+        text_mime_types: TextTypes | None = None,
+        exclude_headers: frozenset[str] = frozenset(),
+        custom_handlers: tuple[type[LambdaHandler], ...] = (),
+        event_path: str | None = None,
+        dsn: str | None = None,
+        websocket_path: str = "/",
+        api_gateway_endpoint_url: str | None = None,
+        api_gateway_region_name: str | None = None,
+    ) -> None:
+        vars(self).update(
+            lifespan=lifespan,
+            lifespan_scope=lifespan_scope,
+            log_level=log_level,
+            base_path=base_path,
+            root_path=root_path,
+            text_mime_types=TextTypes(DEFAULT_TEXT_MIME_TYPES) if text_mime_types is None else text_mime_types,
+            exclude_headers=exclude_headers,
+            custom_handlers=custom_handlers,
+            event_path=event_path,
+            dsn=dsn,
+            websocket_path=websocket_path,
+            api_gateway_endpoint_url=api_gateway_endpoint_url,
+            api_gateway_region_name=api_gateway_region_name,
+            raw_base_path=quote(base_path or "").encode(),
+            has_mount=base_path is not None or root_path is not None,
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} cannot be changed: build a new Mangum(app, ...).")
+
+    def __repr__(self) -> str:
+        hidden = ("dsn", "raw_base_path", "has_mount")
+        shown = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if name not in hidden)
+        return f"Config({shown})"
 
     @classmethod
     def from_arguments(

@@ -247,3 +247,12 @@ def test_a_configuration_made_by_hand() -> None:
     assert Config.of({})["text_mime_types"] == DEFAULT_TEXT_MIME_TYPES
     config = Config()
     assert Config.of(config) is config
+
+
+def test_what_it_says_stays_and_has_no_secrets() -> None:
+    with Mangum(hello, dsn="redis://user:secret@host", root_path="/api") as handler:
+        with pytest.raises(AttributeError, match=r"^root_path cannot be changed: build a new Mangum\(app, \.\.\.\)\.$"):
+            handler.config.root_path = "/other"
+        assert repr(handler.config).startswith("Config(lifespan='auto', lifespan_scope='invocation', ")
+        assert "root_path='/api'" in repr(handler.config)
+        assert "secret" not in repr(handler.config)
