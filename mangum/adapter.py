@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
@@ -349,8 +348,10 @@ def _answer(handler: LambdaHandler, scope: Scope, response: Response) -> Any:
 def _hand_over(handler: LambdaHandler, scope: Scope, reply: Reply, response: Response) -> None:
     """Send a response out, before the application has ended. If that is not possible, it is tried again when it has,
     and whoever waits for that gets to see the error, not the application."""
-    with suppress(Exception):
+    try:
         reply.send(_answer(handler, scope, response))
+    except Exception:
+        return
 
 
 def _refused(refusal: RequestRefused) -> Response:

@@ -179,6 +179,6 @@ def _event_of(response: Response) -> Any:
     if not response.headers.get(b"content-type", b"application/json").startswith(b"application/json"):
         return response.body
     try:
-        return json.loads(response.body)
+        return json.loads(response.body.decode())  # of bytes, it would look for their encoding
     except ValueError as error:
         raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
