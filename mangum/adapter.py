@@ -179,7 +179,11 @@ class Mangum:
             await stream_whole(open_stream, _refused(refusal))
             return
         cycle = StreamedHTTPCycle(self.app, scope, body, open_stream)
-        await self._run(cycle, handler.context)
+        try:
+            await self._run(cycle, handler.context)
+        except BaseException:  # whoever called is told of it, and of a response that has begun, the client
+            cycle.abandon()
+            raise
         await cycle.finish()
 
     def _request(self, handler: LambdaHandler, context: Any) -> tuple[Scope, bytes]:

@@ -284,6 +284,24 @@ async def test_an_error_in_mid_stream_is_told_in_trailers(tmp_path: Path, path: 
         assert (await streamed(runtime.server.put(function_url("/plain")))).stream.body == b"one two"
 
 
+async def test_a_lifespan_that_fails_too(tmp_path: Path) -> None:
+    code = APP.replace(
+        'assert scope["type"] == "http"',
+        """if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.failed"})
+        return""",
+    )
+    async with running(tmp_path, code, environment=STREAM) as runtime:
+        delivered = await streamed(runtime.server.put(function_url("/raises")))
+        assert delivered.stream.error is not None
+        assert delivered.stream.error["errorType"] == "ValueError"
+        await runtime.server.ready()
+    assert "LifespanFailure" in runtime.output.decode()
+
+
 async def test_an_error_after_the_last_piece(tmp_path: Path) -> None:
     async with running(tmp_path, APP, environment=STREAM) as runtime:
         delivered = await streamed(runtime.server.put(function_url("/raises_late")))

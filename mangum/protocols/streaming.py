@@ -51,12 +51,17 @@ class StreamedHTTPCycle(HTTPCycle):
 
     async def finish(self) -> None:
         """Once the application has ended, or was cancelled: say what it has left unsaid."""
-        stream, error = self._stream, self._error
-        if stream is None:
+        if self._stream is None:
             await stream_whole(self._open, self.response or plain_response(504, "Gateway Timeout"))
-        elif stream.is_over:
-            pass
-        elif error is None:
+        else:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Cut a response off that has begun and not ended, and say why."""
+        stream, error = self._stream, self._error
+        if stream is None or stream.is_over:
+            return
+        if error is None:
             stream.fail("Runtime.IncompleteResponse", f"The response to {self.line} is not complete.")
         else:
             stream.fail(type(error).__name__, str(error))
