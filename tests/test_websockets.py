@@ -710,7 +710,7 @@ def test_lifespan(scope: Any, visit: Callable[..., Client]) -> None:
 @pytest.fixture
 def _large_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline comes early, and leaves a busy machine time for what follows it."""
-    monkeypatch.setattr("mangum.deadline._RESERVE_SHARE", 0.9)
+    monkeypatch.setattr("mangum.deadline._RESERVE_SHARE", 0.7)
     monkeypatch.setattr("mangum.deadline._MOST_RESERVE_S", 5.0)
 
 
