@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import selectors
-import sys
 import threading
-from collections.abc import Callable, Container, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import ContextVar
-from types import CodeType
 from typing import Any, TypeVar
 
 from mangum.exceptions import LoopError
@@ -56,10 +54,7 @@ class WarmLoop:
     Runs from several threads are served one at a time. No loop but its own is looked at or touched.
     """
 
-    def __init__(self, begin_at_once: Container[CodeType] = ()) -> None:
-        """Tasks of the coroutines `begin_at_once` do so where Python can (3.12 and later), instead of in the next turn
-        of the loop."""
-        self._begin_at_once = begin_at_once
+    def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -114,8 +109,6 @@ class WarmLoop:
             raise LoopError("The handler is closed: build a new Mangum(app).")
         if self._loop is None:
             self._loop = asyncio.SelectorEventLoop(_PatientSelector())
-            if sys.version_info >= (3, 12):
-                self._loop.set_task_factory(self._make_task)
         loop = self._loop
         token = _inside.set(self)
         task = loop.create_task(_stop_after(loop, main))  # which takes the context along, into its threads too
@@ -133,13 +126,6 @@ class WarmLoop:
             raise
         self._main = None
         return task.result()
-
-    if sys.version_info >= (3, 12):
-
-        def _make_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-            if getattr(coroutine, "cr_code", None) in self._begin_at_once:
-                options["eager_start"] = True
-            return asyncio.Task(coroutine, loop=loop, **options)
 
     def interrupt(self) -> None:
         """Cancel what runs, from whatever thread: its `run` raises `CancelledError`. Does not wait for that."""

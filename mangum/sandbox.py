@@ -26,9 +26,6 @@ __all__ = ["Sandbox"]
 
 logger = logging.getLogger("mangum")
 
-# Of each invocation with a lifespan, so that startup takes two turns of the loop less.
-_BEGIN_AT_ONCE = frozenset({Lifespan.run.__code__})
-
 _SHUTDOWN_S = 10.0
 _CANCEL_S = 1.0
 _EXIT_WAIT_S = 2.0
@@ -48,7 +45,7 @@ class Sandbox:
         if gateway is not None:  # a store may have a thread of its own
             _close_before_threads_end()
             _to_close.add(self)
-        self.loop = WarmLoop(_BEGIN_AT_ONCE)
+        self.loop = WarmLoop()
         self._watchdog: Watchdog | None = None
         self._resident: _ResidentLifespan | None = None
         self._sigterm = _Sigterm(self)
