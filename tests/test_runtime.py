@@ -46,8 +46,11 @@ def command(request: pytest.FixtureRequest) -> Sequence[str]:
 async def test_an_application(tmp_path: Path, command: Sequence[str]) -> None:
     async with running(tmp_path, APP, command) as runtime:
         for path in ("/one", "/zwei/ü"):
-            answer = await runtime.server.put(function_url(path, body="x")).answer()
+            delivered = runtime.server.put(function_url(path, body="x"))
+            answer = await delivered.answer()
             assert (answer["statusCode"], answer["body"]) == (201, f"{path} x")
+            if command is OWN:
+                assert delivered.attempt == delivered.invocation_id
         connections = len(runtime.server.connections)
         await runtime.server.ready()
         assert len(runtime.server.connections) == connections  # kept
@@ -130,7 +133,7 @@ async def test_answers(tmp_path: Path, command: Sequence[str], code: str, answer
 async def test_bytes(tmp_path: Path, command: Sequence[str]) -> None:
     async with running(tmp_path, PLAIN, command) as runtime:
         delivered = runtime.server.put({"run": "answer = b'\"\\xff\"'"})
-        await delivered.answered.wait()
+        await delivered.settled()
         assert (delivered.body, delivered.content_type) == (b'"\xff"', "application/unknown")
         raw = runtime.server.put(b"not JSON", {"Content-Type": "text/plain"})
         assert "byte" in (await raw.failure())["errorMessage"]  # the handler has got them, and has no use for them
@@ -162,6 +165,8 @@ async def test_failures(
     async with running(tmp_path, PLAIN, command) as runtime:
         delivered = runtime.server.put(event, headers)
         error = await delivered.failure()
+        if command is OWN:
+            assert delivered.attempt == delivered.invocation_id
         assert error["errorType"] == error_type
         assert message in error["errorMessage"]
         assert error["requestId"] == delivered.request_id
@@ -308,7 +313,7 @@ async def test_samples_of_each_front_door(tmp_path: Path) -> None:
     async with running(tmp_path, APP, environment={"MANGUM_RESPONSE_MODE": "buffered"}) as runtime:
         for name in names:
             delivered = runtime.server.put(event_of(name))
-            await delivered.answered.wait()
+            await delivered.settled()
             if delivered.error is None:
                 assert delivered.body is not None
                 answer = json.loads(delivered.body)
@@ -346,5 +351,5 @@ async def test_the_command_line(tmp_path: Path) -> None:
     ) as runtime:
         await runtime.server.ready(2)
         delivered = runtime.server.put(function_url())
-        await delivered.answered.wait()
+        await delivered.settled()
         assert delivered.is_streamed

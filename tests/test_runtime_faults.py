@@ -190,7 +190,7 @@ async def test_events_that_no_application_gets(tmp_path: Path, event: Any) -> No
     code = "from mangum import Mangum\nasync def app(scope, receive, send): ...\nhandler = Mangum(app, 'off')"
     async with running(tmp_path, code) as runtime:
         delivered = runtime.server.put(event)
-        await delivered.answered.wait()
+        await delivered.settled()
         if delivered.error is not None:
             assert delivered.error["errorType"] in ("UnsupportedEvent", "InvalidEvent")
         answer = await runtime.server.put(function_url()).answer()

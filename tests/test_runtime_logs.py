@@ -40,7 +40,7 @@ async def logged(
     """What is printed for an event, and its request id."""
     async with running(folder, HANDLER, command, environment=environment) as runtime:
         delivered = runtime.server.put(code, {name.replace("_", "-"): value for name, value in headers.items()})
-        await delivered.answered.wait()
+        await delivered.settled()
         await runtime.server.ready()
     return runtime.output.decode(), delivered.request_id
 

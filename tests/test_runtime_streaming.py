@@ -146,8 +146,7 @@ def rest_api(path: str) -> dict[str, Any]:
 
 async def streamed(delivered: Delivered) -> Delivered:
     """A response that has come to its end."""
-    async with asyncio.timeout(20):
-        await delivered.answered.wait()
+    await delivered.settled()
     assert delivered.error is None
     assert delivered.is_streamed
     return delivered
@@ -243,8 +242,7 @@ async def test_a_gigabyte_in_flat_memory(tmp_path: Path) -> None:
         before = runtime.status("VmRSS")
         delivered = runtime.server.put({**function_url("/large"), "rawQueryString": "1024"})
         delivered.stream.keeps = False
-        async with asyncio.timeout(100):
-            await delivered.answered.wait()
+        await delivered.settled(100)
         assert delivered.stream.size == 1024**3
         assert runtime.status("VmHWM") - before < 20 * 1024  # KiB
 

@@ -93,21 +93,25 @@ class Delivered:
         self.stream = Stream()
         self.is_streamed = False
         self.state = "queued"  # "running", "answering", "refused", "answered"
+        self.attempt: str | None = None  # the invocation id that came back
         self.connection: asyncio.StreamWriter | None = None
         self.answered: asyncio.Event = asyncio.Event()
 
-    async def answer(self, timeout_s: float = 20) -> Any:
-        """The answer's JSON."""
+    async def settled(self, timeout_s: float = 20) -> None:
+        """Wait until it has been answered, or the runtime has failed to."""
         async with asyncio.timeout(timeout_s):
             await self.answered.wait()
+
+    async def answer(self, timeout_s: float = 20) -> Any:
+        """The answer's JSON."""
+        await self.settled(timeout_s)
         assert self.error is None, self.error
         assert self.body is not None
         return json.loads(self.body)
 
     async def failure(self, timeout_s: float = 20) -> dict[str, Any]:
         """What the runtime has reported instead."""
-        async with asyncio.timeout(timeout_s):
-            await self.answered.wait()
+        await self.settled(timeout_s)
         assert self.error is not None, self.body
         return self.error
 
@@ -329,7 +333,11 @@ class RuntimeAPIServer:
         self, request_id: str, kind: str, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         delivered = self._events.get(request_id)
-        if delivered is None or head.headers.get("lambda-runtime-invocation-id") != delivered.invocation_id:
+        attempt = head.headers.get("lambda-runtime-invocation-id")
+        if delivered is not None:
+            delivered.attempt = attempt
+        # Runtimes that are older than the header do not send it, and are let be.
+        if delivered is None or attempt not in (None, delivered.invocation_id):
             await self._body(head, reader)
             self.violations.append(f"an answer to an event that is not there: {head.path}")
             _reply(writer, 400, {"errorType": "InvalidRequestID", "errorMessage": "Invalid request ID"})
