@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from tests.browser import ChatWindow, DashboardWindow, browser_path, open_browse
 from tests.dev_server import serving
 
 PROJECT = Path(mangum.__file__).parent.parent
+_TRIES = 5
+_TRY_MS = 3_000
 
 
 def test_a_chat_seen_from_both_sides() -> None:
@@ -122,10 +125,15 @@ def the_list_is_filtered(dashboard: DashboardWindow) -> None:
     shown = dashboard.page.locator("#rows > li:visible")
     dashboard.page.get_by_role("searchbox").fill("$disconnect 200")
     expect(shown).to_have_count(2)
-    shown.first.get_by_role("link").focus()
-    dashboard.page.keyboard.press("ArrowDown")
-    dashboard.page.keyboard.press("Enter")
-    expect(shown.nth(1).get_by_role("link")).to_have_attribute("aria-current", "true")
+    second = shown.nth(1).get_by_role("link")
+    for _ in range(_TRIES):  # a row that is told of once more while this is done is made anew, without the focus
+        shown.first.get_by_role("link").focus()
+        dashboard.page.keyboard.press("ArrowDown")
+        dashboard.page.keyboard.press("Enter")
+        with suppress(AssertionError):
+            expect(second).to_have_attribute("aria-current", "true", timeout=_TRY_MS)
+            break
+    expect(second).to_have_attribute("aria-current", "true")
     dashboard.page.get_by_role("searchbox").fill("no such thing")
     expect(dashboard.page.get_by_text("None of them matches.")).to_be_visible()
     dashboard.page.get_by_role("searchbox").fill("")
