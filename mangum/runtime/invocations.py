@@ -17,7 +17,7 @@ from mangum.runtime.context import Context
 from mangum.runtime.loading import Handler
 from mangum.runtime.logs import Log
 from mangum.runtime.settings import Settings
-from mangum.runtime.tracing import keep_apart
+from mangum.runtime.tracing import install
 from mangum.runtime.worker import Invoke, Worker
 
 __all__ = ["Invocations"]
@@ -52,8 +52,7 @@ class Invocations:
             ContainerBroken: the execution environment cannot go on.
             RuntimeAPIUnreachable: the Runtime API has been out of reach for too long.
         """
-        if self._settings.concurrency > 1:
-            keep_apart()
+        install(apart=self._settings.concurrency > 1)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.stop)
         try:
