@@ -41,8 +41,10 @@ async def app(scope, receive, send):
         while not os.path.exists("go"):
             await asyncio.sleep(0.005)
         await piece(send, b"data: last\\n\\n", False)
-    elif path == "/large":
-        await start(send)
+    elif path in ("/large", "/malformed", "/late"):
+        await start(send, b"text/plain", *([(b"no name", b"x")] if path == "/malformed" else []))
+        while path == "/late" and not os.path.exists("go"):
+            await asyncio.sleep(0.005)
         for _ in range(32):
             await piece(send, bytes(1024 * 1024))
         await piece(send, b"", False)
@@ -137,6 +139,26 @@ def test_responses_of_all_kinds(server: DevServer) -> None:
             with pytest.raises(httpx.RemoteProtocolError):
                 client.get(path)
             server.wait_for(words)
+        assert client.get("/again").text == "/again"
+
+
+def test_a_stream_that_the_front_door_refuses(server: DevServer) -> None:
+    """It is not read, and its sandbox is free again."""
+    with httpx.Client(base_url=server.url) as client:
+        assert client.get("/malformed").status_code == 502
+        server.wait_for("is no name of a header")
+        assert client.get("/again").text == "/again"
+
+
+def test_a_stream_that_comes_too_late(folder: Path) -> None:
+    options = ("--source", "rest-api", "--workers", "1", "--stream", "--no-reload", "--integration-timeout", "0.2")
+    with serving(folder, "streamed_app:handler", *options) as server, httpx.Client(base_url=server.url) as client:
+        assert client.get("/short").text == "/short"
+        assert client.get("/late").status_code == 504
+        (folder / "go").touch()
+        server.wait_for("GET /late 504")
+        while client.get("/again").status_code == 504:  # until the sandbox is free
+            pass
         assert client.get("/again").text == "/again"
 
 

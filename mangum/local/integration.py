@@ -75,10 +75,13 @@ class Integration:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._service.invoke(invocation)
             if isinstance(answer, StreamedAnswer):
-                if read_stream is None:
-                    answer.hang_up()
-                    raise MalformedAnswer(f"it is streamed, which {self._name} does not take")
-                return read_stream(answer)
+                try:
+                    if read_stream is None:
+                        raise MalformedAnswer(f"it is streamed, which {self._name} does not take")
+                    return read_stream(answer)
+                except MalformedAnswer:
+                    answer.hang_up()  # nobody will read it, and the runtime would wait for that
+                    raise
             if most_bytes is not None and len(answer.encode(errors="surrogatepass")) > most_bytes:
                 raise MalformedAnswer(f"it has more than the {most_bytes} bytes as JSON that {self._name} takes")
             return read(json.loads(answer))

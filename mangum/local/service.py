@@ -78,6 +78,10 @@ class LambdaService:
 
 
 def _report(invocation: Invocation, task: asyncio.Task[str | StreamedAnswer | Exception]) -> None:
-    """A failure that nobody waits for any more is the developer's to know all the same."""
-    if not task.cancelled() and isinstance(failure := task.result(), Exception):
-        logger.error("%s: %s", invocation.title, failure)
+    """A failure that nobody waits for any more is the developer's to know all the same; a stream is the runtime's to
+    end, which would wait for a reader."""
+    outcome = None if task.cancelled() else task.result()
+    if isinstance(outcome, Exception):
+        logger.error("%s: %s", invocation.title, outcome)
+    elif isinstance(outcome, StreamedAnswer):
+        outcome.hang_up()
