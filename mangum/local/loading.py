@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from uvicorn.importer import ImportFromStringError, import_from_string
 
 from mangum.adapter import Mangum
 from mangum.exceptions import ConfigurationError
+from mangum.runtime.loading import is_asynchronous, takes
 
 __all__ = ["load_handler"]
 
@@ -34,15 +34,4 @@ def load_handler(target: str) -> Callable[[Any, Any], Any]:
         return found
     if not callable(found):
         raise ConfigurationError(f"{target} is {type(found).__name__}: no ASGI application and no Lambda handler.")
-    return found if _takes_two_arguments(found) else Mangum(found)
-
-
-def _takes_two_arguments(function: Callable[..., Any]) -> bool:
-    """Whether it is a Lambda handler, `handler(event, context)`. An ASGI application takes three, and is awaited."""
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-        return False
-    try:
-        inspect.signature(function).bind("event", "context")
-    except TypeError:
-        return False
-    return True
+    return found if takes(found, 2) and not is_asynchronous(found) else Mangum(found)

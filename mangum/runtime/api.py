@@ -74,8 +74,7 @@ class RuntimeAPI:
 
     def post(self, path: bytes, fields: bytes, body: bytes, receive: Callable[[Outcome], None]) -> None:
         """Send something of an event. `fields` are lines of the head. `receive` gets what the other side says of it."""
-        head = self._head(b"POST", path, b"%bContent-Length: %d\r\n" % (fields, len(body)))
-        self._current().send(head + body, receive)
+        self._current().send(self._whole(path, fields, body), receive)
 
     async def post_again(self, path: bytes, fields: bytes, body: bytes) -> Response:
         """Send it on a new connection, where the other one has broken.
@@ -84,8 +83,7 @@ class RuntimeAPI:
             OSError: this one too.
             TimeoutError: there is no answer.
         """
-        head = self._head(b"POST", path, b"%bContent-Length: %d\r\n" % (fields, len(body)))
-        return await self._ask_soon(head + body)
+        return await self._ask_soon(self._whole(path, fields, body))
 
     def open_stream(self, path: bytes, fields: bytes) -> tuple[Connection, bytes]:
         """For an answer that is sent bit by bit: where to, and with what ahead of it."""
@@ -97,15 +95,12 @@ class RuntimeAPI:
         Raises:
             ContainerBroken: the execution environment cannot go on.
         """
-        body = json.dumps(document).encode()
-        head = self._head(
-            b"POST",
-            path,
-            b"%bContent-Type: application/json\r\nContent-Length: %d\r\nLambda-Runtime-Function-Error-Type: %b\r\n"
-            % (fields, len(body), _category(kind or str(document["errorType"]))),
+        fields = b"%bContent-Type: application/json\r\nLambda-Runtime-Function-Error-Type: %b\r\n" % (
+            fields,
+            _category(kind or str(document["errorType"])),
         )
         try:
-            response = await self._ask_soon(head + body)
+            response = await self._ask_soon(self._whole(path, fields, json.dumps(document).encode()))
         except (OSError, TimeoutError) as error:
             logger.error("An error could not be reported to Lambda: %s.", str(error) or "there was no answer")
             return
@@ -157,6 +152,9 @@ class RuntimeAPI:
             if not was_open:
                 raise
             return await (await self._connect()).ask(request)
+
+    def _whole(self, path: bytes, fields: bytes, body: bytes) -> bytes:
+        return self._head(b"POST", path, b"%bContent-Length: %d\r\n" % (fields, len(body))) + body
 
     def _head(self, method: bytes, path: bytes, fields: bytes = b"") -> bytes:
         return b"%b /2018-06-01/runtime%b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (method, path, self._host, fields)

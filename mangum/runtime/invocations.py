@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import signal
 import sys
 from collections.abc import Coroutine
@@ -14,7 +13,7 @@ from typing import Any
 from mangum.adapter import Mangum
 from mangum.runtime.answers import Answer
 from mangum.runtime.context import Context
-from mangum.runtime.loading import Handler
+from mangum.runtime.loading import Handler, is_asynchronous
 from mangum.runtime.logs import Log
 from mangum.runtime.settings import Settings
 from mangum.runtime.tracing import install
@@ -95,7 +94,7 @@ class Invocations:
     def _way_to_call(self, handler: Handler) -> Invoke:
         if isinstance(handler, Mangum):
             return handler.invoke
-        if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
+        if is_asynchronous(handler):
             return lambda event, context, answer: handler(event, context)
         from concurrent.futures import ThreadPoolExecutor
 

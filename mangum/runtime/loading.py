@@ -12,7 +12,7 @@ from typing import Any
 from mangum.adapter import Mangum
 from mangum.runtime.errors import Fault
 
-__all__ = ["Handler", "extend_path", "is_application", "load_handler"]
+__all__ = ["Handler", "extend_path", "is_application", "is_asynchronous", "load_handler", "takes"]
 
 Handler = Callable[[Any, Any], Any]
 
@@ -58,10 +58,16 @@ def load_handler(target: str) -> Handler:
 
 def is_application(found: Callable[..., Any]) -> bool:
     """Whether it is an ASGI application, of three arguments, and not a handler, of two."""
-    return not isinstance(found, Mangum) and _takes(found, 3) and not _takes(found, 2)
+    return not isinstance(found, Mangum) and takes(found, 3) and not takes(found, 2)
 
 
-def _takes(function: Callable[..., Any], number: int) -> bool:
+def is_asynchronous(function: Callable[..., Any]) -> bool:
+    """Whether a call of it has to be awaited."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def takes(function: Callable[..., Any], number: int) -> bool:
+    """Whether it can be called with so many arguments."""
     try:
         inspect.signature(function).bind(*range(number))
     except (TypeError, ValueError):  # the latter where it does not tell, as built-in ones

@@ -3,6 +3,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -10,7 +11,6 @@ from typing import Any, NoReturn
 
 from mangum.adapter import Mangum
 from mangum.exceptions import ConfigurationError
-from mangum.loop import WarmLoop
 from mangum.runtime import snapstart
 from mangum.runtime.api import RuntimeAPI
 from mangum.runtime.errors import ContainerBroken, RuntimeAPIUnreachable, describe
@@ -48,15 +48,21 @@ class Runtime:
         try:
             handler = self.load()
         except Exception as error:
-            return WarmLoop().run(self._refuse(b"/init/error", error, _FAILED), "")
+            return asyncio.run(self._refuse(b"/init/error", error, _FAILED))
         try:
             if isinstance(handler, Mangum):
                 return handler.run(self._serve, handler)
-            return WarmLoop().run(self._serve(handler), "")
+            return asyncio.run(self._serve(handler))
         finally:
             self._close(handler)
 
     async def _serve(self, handler: Handler) -> int:
+        try:
+            return await self._live(handler)
+        finally:
+            self._extension.close()
+
+    async def _live(self, handler: Handler) -> int:
         try:
             if self._settings.registers:
                 await self._extension.register()
@@ -73,8 +79,6 @@ class Runtime:
         except (ContainerBroken, RuntimeAPIUnreachable) as error:
             logger.error("%s The runtime exits.", error)
             return _FAILED
-        finally:
-            self._extension.close()
         return 0
 
     async def _pass_snapshot(self, handler: Handler) -> int:

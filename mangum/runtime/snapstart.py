@@ -15,9 +15,8 @@ __all__ = ["run_after_restore", "run_before_snapshot"]
 
 async def run_before_snapshot() -> None:
     """What the function's code has registered with `snapshot_restore_py`, last in, first out."""
-    hooks = _hooks("get_before_snapshot")
-    while hooks:
-        await _run(hooks.pop())
+    for hook in reversed(_hooks("get_before_snapshot")):
+        await _run(hook)
 
 
 async def run_after_restore() -> None:
