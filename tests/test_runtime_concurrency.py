@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -62,19 +61,15 @@ def many(count: int) -> dict[str, str]:
     return {"AWS_LAMBDA_MAX_CONCURRENCY": str(count)}
 
 
-async def test_a_hundred_that_wait(tmp_path: Path) -> None:
+async def test_a_hundred_that_wait_for_each_other(tmp_path: Path) -> None:
+    """So all of them run at once; how fast is for the benchmarks."""
     server = RuntimeAPIServer(concurrency=100)
-    async with running(tmp_path, APP, server=server, environment=many(100)) as runtime:
+    async with running(tmp_path, APP.replace("< 4:", "< 100:"), server=server, environment=many(100)) as runtime:
         await server.ready(100)
-        best = 9.0
-        for _ in range(3):  # a machine may be busy with something else
-            begin = time.perf_counter()
-            answers = await asyncio.gather(*(server.put(function_url("/wait")).answer() for _ in range(100)))
-            best = min(best, time.perf_counter() - begin)
-            assert {answer["statusCode"] for answer in answers} == {200}
-            assert {answer["body"].split()[0] for answer in answers} == {"1"}  # one application
-            await server.ready(100)
-        assert best < 10 * 0.1  # and not one after another: how fast exactly is for the benchmarks
+        answers = await asyncio.gather(*(server.put(function_url("/meet")).answer() for _ in range(100)))
+        assert {answer["statusCode"] for answer in answers} == {200}
+        assert {answer["body"].split()[0] for answer in answers} == {"1"}  # one application
+        await server.ready(100)
         assert runtime.process.returncode is None
 
 
