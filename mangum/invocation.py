@@ -1,4 +1,4 @@
-"""One invocation: a task group that runs the lifespan task and the request/response cycle, within Lambda's deadline."""
+"""One invocation: the lifespan's task, and within it the request/response cycle, until Lambda's deadline."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Cycle(Protocol):
         """What is run, for a log."""
         ...
 
-    async def run(self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
-        """Run it. Its tasks go into `group`; `deadline` is aimed at the caller's task."""
+    async def run(self, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
+        """Run it, and wait for all tasks that it starts. `deadline` is aimed at the caller's task."""
         ...
 
 
@@ -55,48 +55,49 @@ async def run_invocation(
         LifespanFailure: startup or shutdown failed.
     """
     deadline = sandbox.watchdog().watch(context)
-    failure: BaseException | None = None
     try:
-        async with asyncio.TaskGroup() as group:
-            try:
-                if lifespan is not None:
-                    await _run_within(lifespan, cycle, group, deadline)
-                else:
-                    if sandbox.keeps_lifespan:
-                        state = await sandbox.state()
-                    await cycle.run(group, deadline, state)
-            except asyncio.CancelledError:
-                if deadline is None or not deadline.expired:
-                    raise
-            except BaseException as error:  # kept out of the group, which would wrap it in another
-                failure = error
-            finally:
-                if lifespan is not None:
-                    if deadline is not None:
-                        deadline.aim(lifespan)
-                    lifespan.end(failed=failure is not None)
+        if lifespan is not None:
+            await _run_within(lifespan, cycle, deadline)
+        else:
+            if sandbox.keeps_lifespan:
+                state = await sandbox.state()
+            await cycle.run(deadline, state)
+    except asyncio.CancelledError:
+        if deadline is None or not deadline.expired:
+            raise
     finally:
         if deadline is not None:
             deadline.release()
     if deadline is not None and deadline.expired:
         _report_expiry(cycle)
-    if failure is not None:
-        raise failure
     if lifespan is not None:
         lifespan.raise_failure()
 
 
-async def _run_within(lifespan: Lifespan, cycle: Cycle, group: asyncio.TaskGroup, deadline: Deadline | None) -> None:
-    """Start the application up in the group, and run the cycle."""
+async def _run_within(lifespan: Lifespan, cycle: Cycle, deadline: Deadline | None) -> None:
+    """Start the application up, run the cycle, and shut it down: all in the lifespan's task but the cycle.
+
+    A task group would do the same for 4 us more, a tenth of a warm invocation.
+    """
     if deadline is not None:
         deadline.aim(lifespan)
-    group.create_task(lifespan.run())
-    await lifespan.startup()
-    if deadline is not None:
-        if deadline.expired:
-            return
-        deadline.aim_at_host()
-    await cycle.run(group, deadline, lifespan.state.copy())
+    lifespan.begin()
+    is_over = False
+    try:
+        await lifespan.startup()
+        if deadline is not None:
+            if deadline.expired:
+                return
+            deadline.aim_at_host()
+        await cycle.run(deadline, lifespan.state.copy())
+    except BaseException as error:
+        is_over = deadline is None or not deadline.expired or not isinstance(error, asyncio.CancelledError)
+        raise
+    finally:
+        if deadline is not None:
+            deadline.aim(lifespan)
+        lifespan.end(failed=is_over)
+        await lifespan.wait_ended()
 
 
 def _report_expiry(cycle: Cycle) -> None:

@@ -115,7 +115,8 @@ class WarmLoop:
         _inside.reset(token)
         self._main = task
         try:
-            loop.run_forever()
+            while not task.done():  # another's stop may be left from a run that broke off
+                loop.run_forever()
         except BaseException:  # KeyboardInterrupt, SystemExit: the loop broke off, the task has to be ended
             if not task.done():
                 task.cancel()

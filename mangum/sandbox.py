@@ -163,7 +163,7 @@ class _ResidentLifespan:
     def __init__(self, lifespan: Lifespan) -> None:
         self.lifespan = lifespan
         self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(lifespan.run())
+        self._task = lifespan.begin()
         self._given_up = False
 
     @property

@@ -126,8 +126,21 @@ class WebSocketInvocation:
         self._greeted: ConnectionRecord | None = None  # whose messages wait for it to be open
         self._due: float | None = None  # when API Gateway has to have answered, in the loop's time
 
-    async def run(self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
-        """Answer the event, with the application as a task in `group`. `state` is the lifespan's."""
+    async def run(self, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
+        """Answer the event. `state` is the lifespan's. Tasks run in one group: the application, and what is not part of
+        its answer."""
+        failure: BaseException | None = None
+        async with asyncio.TaskGroup() as group:
+            try:
+                await self._answer(group, deadline, state)
+            except BaseException as error:  # kept out of the group, which would wrap it in another
+                if isinstance(error, asyncio.CancelledError) and (deadline is None or not deadline.expired):
+                    raise
+                failure = error
+        if failure is not None:
+            raise failure
+
+    async def _answer(self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
         if deadline is not None:
             self._due = last_answer(deadline.due)
         handle = {

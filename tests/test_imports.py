@@ -27,11 +27,13 @@ HEAVY = (
     "asyncpg",
     "sqlite3",
     "httptools",
+    "orjson",
+    "pybase64",
 )
 
 # What a module may import of its own package: anything further to the left, or in its own layer.
 LAYERS = [
-    {"exceptions", "types", "media_types", "replies"},
+    {"exceptions", "types", "media_types", "replies", "tasks"},
     {"config"},
     {"handlers", "protocols", "backends", "management", "loop", "deadline"},
     {"connections"},

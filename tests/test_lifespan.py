@@ -353,6 +353,33 @@ def test_an_exit_in_the_lifespan_is_an_exit() -> None:
         handler(EVENT, None)
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_who_cancels_an_invocation_in_its_shutdown_cancels_that_too(swallows: bool) -> None:
+    shutting_down = asyncio.Event()
+    ended = []
+
+    async def live(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        shutting_down.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append(1)
+            if not swallows:
+                raise
+
+    async with Mangum(Lifespan(live)) as handler:
+        invocation = asyncio.create_task(handler.invoke(EVENT, None))
+        await shutting_down.wait()
+        invocation.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await invocation
+    assert ended == [1]
+
+
 def test_a_shutdown_that_takes_too_long_is_cancelled(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -883,3 +883,16 @@ def test_the_client_of_these_tests(endpoint: ConnectionsEndpoint) -> None:
         client.connect()
         client.send("x")
         assert client.received == ["Received message: x"]
+
+
+def test_an_error_that_nobody_expects_comes_out_as_it_is(
+    visit: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not in a group of errors, as a task group has it."""
+
+    def breaks(*arguments: Any) -> Any:
+        raise LookupError("unexpected")
+
+    monkeypatch.setattr("mangum.websockets.Connections", breaks)
+    with pytest.raises(LookupError, match="unexpected"):
+        visit(echo).connect()

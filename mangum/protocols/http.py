@@ -66,7 +66,7 @@ class HTTPCycle:
         """The request, for a log."""
         return request_line(self._scope)
 
-    async def run(self, group: object, deadline: object, state: dict[str, Any] | None) -> None:
+    async def run(self, deadline: object, state: dict[str, Any] | None) -> None:
         """Run the application to its end, in the task of the caller. Without a complete response of its own, the
         response is a 500. `state` is the lifespan's."""
         if state is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from typing import Any, cast
+from typing import Any
 
 from mangum.exceptions import LifespanFailure, LifespanUnsupported, UnexpectedMessage
 from mangum.protocols.cancellation import is_cancelled_from_outside
+from mangum.tasks import begin, join
 from mangum.types import ASGI, LifespanMode, Message
 
 __all__ = ["Lifespan"]
@@ -33,8 +34,7 @@ class _Stage(enum.Enum):
 
 
 class Lifespan:
-    """One run of an application's lifespan: `run` is the body of a task of its own, `startup` and `shutdown` are for
-    the one who owns that task.
+    """One run of an application's lifespan, in a task of its own. Who calls `begin` owns that task, and waits for it.
 
     An application does not know the protocol if it raises, returns or sends before it has received anything. It is
     served all the same, whatever the mode.
@@ -43,7 +43,7 @@ class Lifespan:
     def __init__(self, app: ASGI, mode: LifespanMode) -> None:
         self.state: dict[str, Any] = {}
         self.unsupported = False
-        self.task: asyncio.Task[Any] | None = None
+        self.task: asyncio.Task[None]  # since `begin`
         self._app = app
         self._mode = mode
         self._stage = _Stage.CONNECTING
@@ -51,9 +51,13 @@ class Lifespan:
         self._startup_over = asyncio.Event()
         self._shutdown_asked = asyncio.Event()
 
-    async def run(self) -> None:
-        """Run the application's lifespan to its end. Outcomes are kept for `startup` and `shutdown`."""
-        self.task = asyncio.current_task()
+    def begin(self) -> asyncio.Task[None]:
+        """Run the application's lifespan in a task, on the running loop."""
+        self.task = begin(self._run(), asyncio.get_running_loop())
+        return self.task
+
+    async def _run(self) -> None:
+        """Outcomes are kept for `startup` and `raise_failure`."""
         try:
             await self._app(
                 {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state},
@@ -92,7 +96,11 @@ class Lifespan:
 
     def cancel(self) -> None:
         """Cancel the application's task once, so that its clean-up can await."""
-        cast("asyncio.Task[Any]", self.task).cancel()  # it has begun: its owner waits for the startup first
+        self.task.cancel()
+
+    async def wait_ended(self) -> None:
+        """Wait until the task has ended, after `end`."""
+        await join(self.task)
 
     def raise_failure(self) -> None:
         """To be called when startup has returned, and again when the task has ended.
