@@ -77,6 +77,23 @@ async def test_an_answer_is_not_taken(tmp_path: Path, fault: Any, line: str) -> 
     assert line in runtime.output.decode()
 
 
+async def test_one_timer_serves_the_deadlines_of_all_answers(tmp_path: Path) -> None:
+    """It is set for the earliest, and when it fires for one that was taken, anew for the one that is not."""
+    function = "import time\ndef handler(event, context):\n    time.sleep(event)\n    return event"
+    async with running(tmp_path, function, lawful=False) as runtime:
+        put = runtime.server.put
+        assert await put(0, timeout_s=30).answer() == 0
+        for timeout_s in (0.2, 1.5):
+            runtime.server.faults["response"] = deque(["hang"])
+            put(0, timeout_s=timeout_s)
+            await runtime.server.until(lambda server: not server.faults["response"])
+            await runtime.server.ready()
+            assert await put(0, timeout_s=0.2).answer() == 0
+        assert await put(1.2).answer() == 1.2  # longer than the least that an answer has to be taken
+        await runtime.server.ready()
+    assert runtime.output.decode().count("the Runtime API did not take it in time") == 2
+
+
 async def test_one_that_is_too_large_is_reported(tmp_path: Path) -> None:
     server = faults(response=[413, b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n[]"])
     async with running(tmp_path, HANDLER, server=server) as runtime:

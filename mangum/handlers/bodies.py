@@ -5,10 +5,16 @@ from __future__ import annotations
 import binascii
 import logging
 from collections.abc import Callable
+from functools import cache
+from types import ModuleType
 
 __all__ = ["decode_body", "encode_body"]
 
 logger = logging.getLogger("mangum.http")
+
+# From here on pybase64 is used, where it is installed (`mangum[speed]`): the standard library takes 40 times as long, for
+# this much 0.1 ms. To import it takes 1 ms.
+_LARGE = 64 * 1024
 
 
 def decode_body(body: str | bytes | None, is_base64: bool | None) -> bytes:
@@ -26,6 +32,9 @@ def _decode_base64(body: str | bytes) -> bytes:
     """Base64, perhaps in lines. AWS's flag is always right; a sample or a tool that sets it on plain text means the
     text."""
     try:
+        fast = _pybase64() if len(body) >= _LARGE else None
+        if fast is not None:
+            return fast.b64decode(body, validate=True)  # type: ignore[no-any-return]
         return binascii.a2b_base64(body, strict_mode=True)
     except ValueError:
         sent = body if isinstance(body, bytes) else body.encode()
@@ -50,4 +59,16 @@ def encode_body(
             return body.decode(), False
         except UnicodeDecodeError:
             pass
+    fast = _pybase64() if len(body) >= _LARGE else None
+    if fast is not None:
+        return fast.b64encode_as_string(body), True
     return binascii.b2a_base64(body, newline=False).decode("ascii"), True
+
+
+@cache
+def _pybase64() -> ModuleType | None:
+    try:
+        import pybase64
+    except ImportError:
+        return None
+    return pybase64

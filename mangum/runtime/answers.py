@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from mangum.runtime.api import RuntimeAPI, checked, said
 from mangum.runtime.connection import Connection, ConnectionLost, Outcome, Response
+from mangum.runtime.documents import Documents
 from mangum.runtime.errors import Fault
 
 __all__ = ["Answer", "ResponseStream"]
@@ -29,7 +29,9 @@ _STREAM_FIELDS = (
 class Answer:
     """The `mangum.replies.Reply` of an invocation."""
 
-    def __init__(self, api: RuntimeAPI, headers: Mapping[bytes, bytes], *, is_streaming: bool) -> None:
+    def __init__(
+        self, api: RuntimeAPI, headers: Mapping[bytes, bytes], documents: Documents, *, is_streaming: bool
+    ) -> None:
         """`headers`, with names in lower case, came with the event."""
         request_id = headers[b"lambda-runtime-aws-request-id"]
         attempt = headers.get(b"lambda-runtime-invocation-id")
@@ -38,6 +40,7 @@ class Answer:
         self.outcome: Outcome | None = None  # what Lambda said of it
         self.when_taken: Callable[[Answer], None] | None = None  # called when it has
         self._api = api
+        self._documents = documents
         self._path = b"/invocation/" + request_id
         self._fields = b"" if attempt is None else b"Lambda-Runtime-Invocation-Id: %b\r\n" % attempt
         self._is_late = False
@@ -50,7 +53,14 @@ class Answer:
         Raises:
             Fault: it cannot be said as JSON.
         """
-        content_type, body = _marshal(answer)
+        content_type, body = b"application/json", answer
+        if isinstance(answer, bytes):
+            content_type = b"application/unknown"
+        else:
+            try:
+                body = self._documents.write(answer)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
         self._sent = b"%bContent-Type: %b\r\n" % (self._fields, content_type), body
         self._api.post(self._path + _RESPONSE, *self._sent, self._receive)
         self.is_sent = True
@@ -158,35 +168,6 @@ class ResponseStream:
 def chunk(data: bytes) -> bytes:
     """A piece of a body of unknown length (RFC 9112, section 7.1)."""
     return b"".join([b"%x\r\n" % len(data), data, b"\r\n"])
-
-
-def _marshal(answer: Any) -> tuple[bytes, bytes]:
-    if isinstance(answer, bytes):
-        return b"application/unknown", answer
-    try:
-        return b"application/json", _to_json(answer)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
-
-
-def _to_json(answer: Any) -> bytes:
-    text = _encode(answer)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can say
-        return json.dumps(answer, default=_number).encode()
-
-
-def _number(value: object) -> int | float:
-    """AWS's runtime for Python writes decimals as numbers."""
-    decimal = sys.modules.get("decimal")  # which takes 3 ms to import, for those who have one
-    if decimal is not None and isinstance(value, decimal.Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
-
-
-# As AWS's runtime for Python 3.12 and later: characters beyond ASCII stay what they are.
-_encode = json.JSONEncoder(ensure_ascii=False, default=_number).encode
 
 
 def _too_large(response: Response) -> dict[str, Any]:

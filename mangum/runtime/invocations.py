@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import signal
-import sys
 from collections.abc import Coroutine
 from concurrent.futures import Executor
 from typing import Any
@@ -13,11 +12,13 @@ from typing import Any
 from mangum.adapter import Mangum
 from mangum.runtime.answers import Answer
 from mangum.runtime.context import Context
+from mangum.runtime.documents import documents_for
 from mangum.runtime.loading import Handler, is_asynchronous
 from mangum.runtime.logs import Log
 from mangum.runtime.settings import Settings
 from mangum.runtime.tracing import install
 from mangum.runtime.worker import Invoke, Worker
+from mangum.tasks import begin
 
 __all__ = ["Invocations"]
 
@@ -25,9 +26,6 @@ __all__ = ["Invocations"]
 # rest is for what is cancelled then, and for the application's shutdown.
 _LAST_RUN_S = 0.1
 _LAST_CANCEL_S = 1.0
-
-# From Python 3.12 on, a task can begin at once, instead of in the next turn of the loop.
-_BEGINS_AT_ONCE: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
 class Invocations:
@@ -38,7 +36,8 @@ class Invocations:
         self._settings = settings
         self._threads: Executor | None = None
         invoke = self._way_to_call(handler)
-        self._workers = [Worker(invoke, settings, log, self) for _ in range(settings.concurrency)]
+        documents = documents_for(handler)
+        self._workers = [Worker(invoke, documents, settings, log, self) for _ in range(settings.concurrency)]
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # that each invocation begins with
         self._stopped = asyncio.Event()
@@ -76,7 +75,7 @@ class Invocations:
     # What workers call
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return asyncio.Task(work, loop=self._loop, context=self._context.copy(), **_BEGINS_AT_ONCE)
+        return begin(work, self._loop, self._context.copy())
 
     def break_down(self, error: Exception) -> None:
         self._failure = error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
@@ -12,6 +11,7 @@ from mangum.runtime.answers import Answer
 from mangum.runtime.api import RuntimeAPI, is_event
 from mangum.runtime.connection import Outcome, Response
 from mangum.runtime.context import Context
+from mangum.runtime.documents import Documents
 from mangum.runtime.errors import Fault, describe
 from mangum.runtime.logs import Log, current
 from mangum.runtime.settings import Settings
@@ -45,16 +45,18 @@ class Worker:
     """Where one invocation after another runs. Between them it has no task: what comes from the connection starts the
     next one, which takes half the time."""
 
-    def __init__(self, invoke: Invoke, settings: Settings, log: Log, owner: Owner) -> None:
+    def __init__(self, invoke: Invoke, documents: Documents, settings: Settings, log: Log, owner: Owner) -> None:
         self.ended = asyncio.Event()
         self.task: asyncio.Task[None]  # the last one, that runs an event, or tries to get one; there since `begin`
         self._invoke = invoke
+        self._documents = documents
         self._settings = settings
         self._log = log
         self._owner = owner
         self._api = RuntimeAPI(settings.api, settings.patience_s)
         self._is_waiting = False  # for an event
-        self._patience: asyncio.TimerHandle | None = None  # with Lambda, which has an answer to take
+        self._untaken: tuple[Answer, float] | None = None  # what Lambda has to take, and until when in the loop's time
+        self._timer: asyncio.TimerHandle | None = None  # for that; it stays, since one for each event takes 3 % of it
         self._loop = asyncio.get_running_loop()
         self._mark: Callable[[object], object] | None = None
         if settings.concurrency > 1:
@@ -79,8 +81,8 @@ class Worker:
     def end(self) -> None:
         """Hang up."""
         self._api.close()
-        if self._patience is not None:
-            self._patience.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self.ended.set()
 
     def _take(self, outcome: Outcome) -> None:
@@ -97,7 +99,7 @@ class Worker:
 
     async def _serve(self, event: Response) -> None:
         self._is_waiting = False
-        answer = Answer(self._api, event.headers, is_streaming=self._settings.is_streaming)
+        answer = Answer(self._api, event.headers, self._documents, is_streaming=self._settings.is_streaming)
         try:
             await self._run(event, answer)
             if not answer.is_sent:
@@ -119,7 +121,7 @@ class Worker:
             current.set(context)
             if self._mark is not None:
                 self._mark(context)
-            result = await self._invoke(_event_of(event), context, answer)
+            result = await self._invoke(self._event_of(event), context, answer)
             if not answer.is_sent:
                 answer.send(result)
         except Exception as error:
@@ -130,6 +132,14 @@ class Worker:
             _take_back_cancellation()  # by the application's own code: the worker goes on
             await self._fail(event, answer, error)
 
+    def _event_of(self, response: Response) -> Any:
+        if not response.headers.get(b"content-type", b"application/json").startswith(b"application/json"):
+            return response.body
+        try:
+            return self._documents.read(response.body)
+        except ValueError as error:
+            raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
+
     async def _fail(self, event: Response, answer: Answer, error: BaseException) -> None:
         document = describe(error, _request_id(event))
         self._log.error(document)
@@ -139,13 +149,28 @@ class Worker:
     def _be_patient(self, answer: Answer, headers: Mapping[bytes, bytes]) -> None:
         """Let Lambda take its time until the deadline."""
         deadline_s = int(headers.get(b"lambda-runtime-deadline-ms") or 0) / 1000
-        patience_s = max(deadline_s - time.time(), _LEAST_WAIT_S)
-        self._patience = self._loop.call_later(patience_s, answer.give_up)
+        until = self._loop.time() + max(deadline_s - time.time(), _LEAST_WAIT_S)
+        self._untaken = answer, until
+        if self._timer is None or self._timer.when() > until:
+            self._arm(until)
+
+    def _arm(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._timer = None
+        if self._untaken is not None:
+            answer, until = self._untaken
+            if until <= self._loop.time():
+                answer.give_up()
+            else:  # it was armed for one before
+                self._arm(until)
 
     def _taken(self, answer: Answer) -> None:
         """Lambda has said something of the answer."""
-        if self._patience is not None:
-            self._patience.cancel()
+        self._untaken = None
         outcome = answer.outcome
         if isinstance(outcome, Response) and outcome.status == 202:
             self._rest()
@@ -173,12 +198,3 @@ def _take_back_cancellation() -> None:
 
 def _request_id(event: Response) -> str:
     return event.headers[b"lambda-runtime-aws-request-id"].decode()
-
-
-def _event_of(response: Response) -> Any:
-    if not response.headers.get(b"content-type", b"application/json").startswith(b"application/json"):
-        return response.body
-    try:
-        return json.loads(response.body.decode())  # of bytes, it would look for their encoding
-    except ValueError as error:
-        raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
