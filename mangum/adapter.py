@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 from mangum.config import DEFAULT_TEXT_MIME_TYPES, Config
 from mangum.deadline import due_of
 from mangum.exceptions import ConfigurationError, RequestRefused, ResponseError, UnsupportedEvent
-from mangum.handlers import HANDLERS
+from mangum.handlers import LOADED, load_handler
 from mangum.handlers.base import HTTPHandler
-from mangum.handlers.posted_event import PostedEvent, is_event_path
 from mangum.handlers.sources import Source, source_of
 from mangum.invocation import Cycle, run_invocation
 from mangum.protocols.http import HTTPCycle, plain_response, request_line
@@ -195,8 +194,8 @@ class Mangum:
         scope = handler.scope
         body = handler.body
         config = self.config
-        if config.event_path is not None and isinstance(handler, HTTPHandler) and is_event_path(scope, config):
-            raise RequestRefused("A request from outside came for the path of events, which is AWS's.", 404)
+        if config.event_path is not None and isinstance(handler, HTTPHandler):
+            _refuse_event_path(scope, config)
         if body:
             _add_content_length(scope, len(body))
         if self._gateway is not None:
@@ -232,7 +231,7 @@ class Mangum:
             if custom_handler.infer(event, context, config):  # type: ignore[arg-type] # it has the keys of LambdaConfig
                 return custom_handler(event, context, config)
         source = source_of(event)
-        handler_class = HANDLERS.get(source)
+        handler_class = LOADED.get(source) or load_handler(source)
         if handler_class is not None:
             return handler_class(event, context, config)
         if source is Source.WEBSOCKET:
@@ -243,6 +242,8 @@ class Mangum:
                 )
             return cast("LambdaHandler", self._websocket_class(event, context, config))
         if config.event_path is not None and source.is_posted:
+            from mangum.handlers.posted_event import PostedEvent
+
             return PostedEvent(event, context, config)
         raise UnsupportedEvent(_unsupported(source, event))
 
@@ -356,6 +357,13 @@ def _hand_over(handler: LambdaHandler, scope: Scope, reply: Reply, response: Res
         reply.send(_answer(handler, scope, response))
     except Exception:
         return
+
+
+def _refuse_event_path(scope: Scope, config: Config) -> None:
+    from mangum.handlers.posted_event import is_event_path
+
+    if is_event_path(scope, config):
+        raise RequestRefused("A request from outside came for the path of events, which is AWS's.", 404)
 
 
 def _refused(refusal: RequestRefused) -> Response:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT
+from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT
 from mangum.local.function import FunctionFailed, FunctionSettings
 from mangum.local.streams import StreamBroken, StreamedAnswer
 from mangum.local.workers.runtime_api import Delivery, RuntimeAPI

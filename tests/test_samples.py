@@ -10,7 +10,8 @@ import pytest
 from mangum import Mangum
 from mangum.config import Config
 from mangum.exceptions import UnsupportedEvent
-from mangum.handlers import HANDLERS
+from mangum.handlers import load_handler
+from mangum.handlers.sources import Source
 from tests.apps import Recorder, hello
 from tests.conftest import samples
 
@@ -30,7 +31,8 @@ NAMES = {
 
 
 def claims(event: Any) -> list[type]:
-    return [handler for handler in set(HANDLERS.values()) if handler.infer(event, None, Config())]
+    handlers = {load_handler(source) for source in Source} - {None}
+    return [handler for handler in handlers if handler is not None and handler.infer(event, None, Config())]
 
 
 @pytest.mark.parametrize("event", samples("http"))

@@ -5,31 +5,21 @@ from __future__ import annotations
 import sys
 
 from mangum.exceptions import ResponseTooLarge
+from mangum.handlers.bodies import MOST_ADDED
 from mangum.handlers.headers import HeaderPairs
 
-__all__ = ["ESCAPES_BEYOND_ASCII", "LAMBDA_RESPONSE_LIMIT", "check_size", "may_be_too_large"]
-
-# The ceiling that Lambda's Runtime API names when it refuses a response: 6 MiB + 100.
-LAMBDA_RESPONSE_LIMIT = 6_291_556
+__all__ = ["ESCAPES_BEYOND_ASCII", "check_size"]
 
 # Whether Lambda's runtime of this Python writes characters beyond ASCII as escapes.
 ESCAPES_BEYOND_ASCII = sys.version_info < (3, 12)
 
-_HEADROOM = 32 * 1024
 _ENVELOPE = 256  # keys, quotes and the status of the answer's JSON document
-_MOST_ADDED = 5  # to each byte
 _CHUNK = 256 * 1024
 
 # How far apart the bytes are that a sample takes of a text. Whatever comes again and again at the same distance is seen
 # in its true share, unless that distance is a multiple of both: they are prime.
 _STRIDES = (127, 131)
 _SURE_SHARE = 1 / 32  # of what the source takes: samples of real texts are off by 1/250 at the most
-
-
-def may_be_too_large(body: bytes, limit: int) -> bool:
-    """Whether the answer has to be measured: not if its body stays within the limit even were each byte escaped, with
-    room for headers, whose own limits are far lower."""
-    return len(body) * (1 + _MOST_ADDED) > limit - _HEADROOM
 
 
 def check_size(body: bytes, text: str, is_base64: bool, pairs: HeaderPairs, limit: int, way_out: str) -> None:
@@ -92,7 +82,7 @@ def _json_size(text: bytes, escapes: _Escapes, budget: int) -> int:
             return estimate
     size = len(text)
     for start in range(0, len(text), _CHUNK):
-        if size + (len(text) - start) * _MOST_ADDED <= budget or size > budget:
+        if size + (len(text) - start) * MOST_ADDED <= budget or size > budget:
             break
         size += escapes.added_to(text[start : start + _CHUNK])
     return size

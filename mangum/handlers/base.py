@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 
 from mangum.config import AUTO, Config
 from mangum.exceptions import ResponseTooLarge
-from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT, check_size, may_be_too_large
-from mangum.handlers.bodies import decode_body, encode_body
+from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT, decode_body, encode_body, may_be_too_large
 from mangum.handlers.fields import FieldList, invalid_event
 from mangum.handlers.headers import HeaderPairs, decode_headers
 from mangum.handlers.origin import Origin, server
@@ -95,6 +94,8 @@ class HTTPHandler(ABC):
             pairs = [pair for pair in pairs if pair[0] not in config.exclude_headers]
             last = dict(pairs)
         if len(sent) > _SURELY_SMALL and may_be_too_large(sent, self.response_limit):
+            from mangum.handlers.answer_size import check_size  # few answers are that large
+
             check_size(sent, body, is_base64, pairs, self.response_limit, self.way_out)
         return self._answer(response["status"], last, pairs, body, is_base64)
 

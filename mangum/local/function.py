@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT
+from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT
 from mangum.local.invocations import Invocation
 from mangum.local.streams import StreamedAnswer
 

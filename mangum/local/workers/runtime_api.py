@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT
+from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT
 from mangum.local.function import FunctionFailed, FunctionSettings
 from mangum.local.stopwatch import PARTS_HEADER
 from mangum.local.streams import StreamedAnswer

@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 import h11
 
-from mangum.handlers.answer_size import LAMBDA_RESPONSE_LIMIT
+from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT
 
 __all__ = ["BodySink", "HTTPConnection", "Request", "RequestHandler"]
 
