@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks.rounds import Method, Summary
-from benchmarks.sides import Side, WorkerProcess
+from benchmarks.rounds import Sample, Summary
+from benchmarks.sides import Run, WorkerProcess
 
 __all__ = ["Footprint", "Outcome", "Row", "Suite", "measure_batch"]
 
@@ -18,6 +18,8 @@ class Row:
     Attributes:
         remarks: What stands in place of the time, by the names of sides that could not take part.
         peak_growth_bytes: The most memory that the first side took beyond what it had before.
+        other: The side that the first one is held against, where it is not the suite's.
+        memory_bytes: What each side's processes held.
     """
 
     group: str
@@ -25,6 +27,8 @@ class Row:
     summaries: dict[str, Summary]
     remarks: dict[str, str] = field(default_factory=dict)
     peak_growth_bytes: int | None = None
+    other: str | None = None
+    memory_bytes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,21 @@ class Outcome:
     note: str = ""
     rate: str | None = None
 
+    def sides_of(self, row: Row) -> tuple[str, str]:
+        """The two sides whose ratio counts in a row."""
+        return self.compared[0], row.other or self.compared[1]
+
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite by the name that the command line knows. `run` measures the sides of mangum given to it."""
+    """A suite by the name that the command line knows."""
 
     name: str
     description: str
-    run: Callable[[list[Side], Method], Outcome]
+    run: Callable[[Run], Outcome]
 
 
-def measure_batch(worker: WorkerProcess, iterations: int) -> float:
-    """The seconds that one of so many iterations takes in a worker."""
-    seconds: float = worker.request("measure", iterations=iterations)["seconds"]
-    return seconds
+def measure_batch(worker: WorkerProcess, iterations: int) -> Sample:
+    """What one of so many iterations takes in a worker."""
+    answer = worker.request("measure", iterations=iterations)
+    return Sample(answer["seconds"], answer["cpu_seconds"])

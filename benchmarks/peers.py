@@ -1,4 +1,4 @@
-"""The peers: mangum 0.22, and 0.12 for WebSockets, from the package registry, in folders of their own."""
+"""The peers, from the package registry, each in a folder of its own that nothing else uses."""
 
 from __future__ import annotations
 
@@ -6,40 +6,73 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
 from benchmarks.errors import BenchmarkError
 
-__all__ = ["NOT_SERVED", "PEER_VERSION", "WEBSOCKET_PEER_VERSION", "install_peer", "install_websocket_peer"]
+__all__ = [
+    "FRAMEWORK",
+    "HTTPTOOLS",
+    "NOT_SERVED",
+    "PEERS",
+    "PEER_VERSION",
+    "SPEED",
+    "WEBSOCKET_PEER_VERSION",
+    "Peer",
+    "install",
+]
 
 PEER_VERSION = "0.22.0"
 WEBSOCKET_PEER_VERSION = "0.12.4"  # the last but a few that had WebSockets
 
-# What that imports for them, which its metadata does not name. boto3 comes with aioboto3, which takes no other version;
-# aioredis 2 lacks the function that it calls.
-_WEBSOCKET_REQUIREMENTS = ("aioboto3>=12", "aiopg>=1.4", "aioredis<2", "aiosqlite", "httpx", "psycopg2-binary")
 
-# The sources that it has no handler for.
+@dataclass(frozen=True)
+class Peer:
+    """What stands beside this project: who it is, and what pip installs for it."""
+
+    description: str
+    requirements: tuple[str, ...]
+
+
+PEERS = {
+    "0.22": Peer("mangum 0.22", (f"mangum=={PEER_VERSION}",)),
+    # What 0.12 imports for its stores, which its metadata does not name. boto3 comes with aioboto3, which takes no
+    # other version; aioredis 2 lacks the function that it calls.
+    "0.12": Peer(
+        "mangum 0.12, for WebSockets; boto3 comes with it",
+        (
+            f"mangum=={WEBSOCKET_PEER_VERSION}",
+            *("aioboto3>=12", "aiopg>=1.4", "aioredis<2", "aiosqlite", "httpx", "psycopg2-binary"),
+        ),
+    ),
+    "awslambdaric": Peer("AWS's own runtime for Python, which images are built with", ("awslambdaric>=3",)),
+    "apig-wsgi": Peer("an adapter for WSGI applications", ("apig-wsgi>=2.19",)),
+    "serverless-wsgi": Peer("another adapter for WSGI applications", ("serverless-wsgi>=3.0.5",)),
+    "Powertools": Peer(
+        "the event handler of Powertools for AWS Lambda, without a framework", ("aws-lambda-powertools>=3",)
+    ),
+    "web adapter": Peer(
+        "uvicorn behind an HTTP hop, as web servers are brought to Lambda", ("uvicorn>=0.30", "httptools>=0.6.4")
+    ),
+}
+# What several sides have alike.
+FRAMEWORK = ("fastapi>=0.115",)
+HTTPTOOLS = ("httptools>=0.6.4",)
+SPEED = ("orjson>=3.10.7", "pybase64>=1.4", *HTTPTOOLS)
+
+# The sources that 0.22 has no handler for.
 NOT_SERVED = frozenset({"VPC Lattice v1", "VPC Lattice v2"})
 
 
-def install_peer(cache: Path) -> Path:
-    """The folder that holds the peer's package and its dependencies. Made in `cache` if it is not there.
+def install(cache: Path, requirements: Sequence[str]) -> Path:
+    """The folder that holds these packages and their dependencies. Made in `cache` if it is not there.
 
     Raises:
-        BenchmarkError: pip could not install it.
+        BenchmarkError: pip could not install them.
     """
-    return _install(cache, f"mangum=={PEER_VERSION}")
-
-
-def install_websocket_peer(cache: Path) -> Path:
-    """The same for the peer of WebSockets, with boto3, which is a side of its own too."""
-    return _install(cache, f"mangum=={WEBSOCKET_PEER_VERSION}", *_WEBSOCKET_REQUIREMENTS)
-
-
-def _install(cache: Path, *requirements: str) -> Path:
-    what = "-".join((requirements[0].replace("==", "-"), sys.implementation.cache_tag or "python"))
+    what = f"{requirements[0].replace('==', '-').partition('>')[0]}-{sys.implementation.cache_tag or 'python'}"
     folder = cache / (f"{what}-{crc32(' '.join(requirements).encode()):08x}" if len(requirements) > 1 else what)
     if folder.is_dir():
         return folder
@@ -61,5 +94,5 @@ def _pip_install(requirements: Sequence[str], target: Path) -> None:
     if result.returncode:
         raise BenchmarkError(
             f"pip could not install the peer {requirements[0]} (exit status {result.returncode}). Give it access to a "
-            f"package registry, or leave the peer out with --no-peers. It says:\n{result.stderr.strip()}"
+            f"package registry, or leave the peers out with --peers none. It says:\n{result.stderr.strip()}"
         )

@@ -1,26 +1,26 @@
-"""What was measured: as tables to read, and as JSON to keep."""
+"""What was measured, as tables to read."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from benchmarks.compare import Change
 from benchmarks.outcomes import Footprint, Outcome, Row
 from benchmarks.rounds import Method, Summary, ratio
 from benchmarks.sides import PINS
 from benchmarks.targets import Verdict
 
-__all__ = ["as_json", "heading", "machine", "outcome_table", "verdict_table"]
+__all__ = ["change_table", "heading", "machine", "outcome_table", "verdict_table"]
 
 _MICROSECONDS = 1_000_000
-
+_MEGABYTE = 1_000_000
 _FOOTPRINT_UNITS = {"resident_bytes": "resident memory (KiB)", "descriptors": "file descriptors"}
 
 
@@ -35,15 +35,16 @@ def machine() -> dict[str, Any]:
     }
 
 
-def heading(versions: dict[str, str], method: Method) -> str:
+def heading(versions: dict[str, str], collector: dict[str, Any], method: Method) -> str:
     """What is compared, on what, and how, in three lines."""
     what = machine()
     sides = ", ".join(f"{side}: mangum {version}" for side, version in versions.items())
     rounds = f"{method.rounds} interleaved rounds of {method.batch_s * 1000:g} ms{', on one core' if PINS else ''}"
+    state = f"on, {tuple(collector['thresholds'])}" if collector["is_enabled"] else "off"
     return (
-        f"{sides}; floor: the application with no adapter\n"
+        f"{sides}; floor: no adapter at all\n"
         f"{what['python']}, {what['processor']}, {what['cores']} cores, {what['system']}\n"
-        f"Medians of {rounds}; the garbage collector stays on"
+        f"Medians of {rounds}; the garbage collector is {state}"
     )
 
 
@@ -78,17 +79,25 @@ def verdict_table(verdicts: Iterable[Verdict]) -> Table:
     return table
 
 
-def as_json(
-    outcomes: Iterable[Outcome], verdicts: Iterable[Verdict], versions: dict[str, str], method: Method
-) -> dict[str, Any]:
-    """Everything that the tables show. Times are in microseconds, and say so."""
-    return {
-        "machine": machine(),
-        "versions": versions,
-        "method": {**asdict(method), "garbage_collector": "on", "pinned_to_one_core": PINS},
-        "suites": {outcome.suite: _outcome_as_json(outcome) for outcome in outcomes},
-        "targets": [{**asdict(verdict), "is_met": verdict.is_met} for verdict in verdicts],
-    }
+def change_table(changes: Iterable[Change]) -> Table:
+    """What is slower or faster than it was, beyond the noise."""
+    table = Table()
+    table.add_column("suite")
+    table.add_column("case")
+    for column in ("was", "is", "by", "noise", ""):
+        table.add_column(column, justify="right")
+    for change in changes:
+        unit = " µs" if change.is_time else ""
+        table.add_row(
+            change.suite,
+            change.case,
+            f"{change.before:,.3f}{unit}",
+            f"{change.now:,.3f}{unit}",
+            f"{change.by:+.1%}",
+            f"± {change.noise:.1%}",
+            "[red]slower[/red]" if change.is_slower else "[green]faster[/green]",
+        )
+    return table
 
 
 def _processor() -> str:
@@ -102,6 +111,8 @@ def _processor() -> str:
 
 def _fill_with_times(table: Table, outcome: Outcome) -> None:
     side, other = outcome.compared
+    if any(row.other for row in outcome.rows):
+        other = "peer"
     further = _further_columns(outcome)
     table.add_column("case")
     for column in (f"{side} (µs)", f"{other} (µs)", f"{side}/{other}", *further, "spread (± %)"):
@@ -112,10 +123,11 @@ def _fill_with_times(table: Table, outcome: Outcome) -> None:
         if group:
             table.add_row(f"[bold]{group}[/bold]")
         for row in rows:
-            compared = ratio(row.summaries, side, other)
+            pair = outcome.sides_of(row)
+            compared = ratio(row.summaries, *pair)
             table.add_row(
                 row.name,
-                *(row.remarks.get(name) or _microseconds(row.summaries.get(name)) for name in (side, other)),
+                *(row.remarks.get(name) or _microseconds(row.summaries.get(name)) for name in pair),
                 "-" if compared is None else f"{compared:.3f}",
                 *(cell(row) for cell in further.values()),
                 " / ".join(f"{summary.spread:.1%}".removesuffix("%") for summary in row.summaries.values()),
@@ -128,12 +140,26 @@ def _further_columns(outcome: Outcome) -> dict[str, Callable[[Row], str]]:
     columns: dict[str, Callable[[Row], str]] = {}
     if any("floor" in row.summaries for row in outcome.rows):
         columns["floor (µs)"] = lambda row: _microseconds(row.summaries.get("floor"))
+    if any(summary.cpu is not None for row in outcome.rows for summary in row.summaries.values()):
+        columns["CPU (µs)"] = partial(_cpu, outcome)
     if outcome.rate is not None:
         for side in outcome.compared:
             columns[f"{side} ({outcome.rate})"] = partial(_rate, side)
     if any(row.peak_growth_bytes is not None for row in outcome.rows):
-        columns["peak (MB)"] = _peak
+        columns["growth (MB)"] = _peak
+    if any(row.memory_bytes for row in outcome.rows):
+        columns["memory (MB)"] = partial(_memory, outcome)
     return columns
+
+
+def _cpu(outcome: Outcome, row: Row) -> str:
+    times = [row.summaries[side].cpu if side in row.summaries else None for side in outcome.sides_of(row)]
+    return " / ".join("-" if time is None else _scaled(time * _MICROSECONDS) for time in times)
+
+
+def _memory(outcome: Outcome, row: Row) -> str:
+    held = [row.memory_bytes.get(side) for side in outcome.sides_of(row)]
+    return " / ".join("-" if each is None else f"{each / _MEGABYTE:,.0f}" for each in held)
 
 
 def _rate(side: str, row: Row) -> str:
@@ -142,13 +168,14 @@ def _rate(side: str, row: Row) -> str:
 
 
 def _peak(row: Row) -> str:
-    return "-" if row.peak_growth_bytes is None else f"+{row.peak_growth_bytes / 1_000_000:.1f}"
+    return "-" if row.peak_growth_bytes is None else f"{row.peak_growth_bytes / _MEGABYTE:+.1f}"
 
 
 def _microseconds(summary: Summary | None) -> str:
-    if summary is None:
-        return "-"
-    value = summary.median * _MICROSECONDS
+    return "-" if summary is None else _scaled(summary.median * _MICROSECONDS)
+
+
+def _scaled(value: float) -> str:
     return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
 
 
@@ -171,30 +198,3 @@ def _fill_with_footprints(table: Table, footprints: Iterable[Footprint]) -> None
 
 def _change(before: int, after: int) -> tuple[str, str, str]:
     return f"{before:,}", f"{after:,}", f"{after - before:+,}"
-
-
-def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
-    if outcome.footprints:
-        return {"footprints": [asdict(footprint) for footprint in outcome.footprints], "note": outcome.note}
-    side, other = outcome.compared
-    rows = [
-        {
-            "group": row.group,
-            "case": row.name,
-            "sides": {name: _summary_as_json(summary) for name, summary in row.summaries.items()},
-            "ratio": ratio(row.summaries, side, other),
-            **({"remarks": row.remarks} if row.remarks else {}),
-            **({} if row.peak_growth_bytes is None else {"peak_growth_bytes": row.peak_growth_bytes}),
-        }
-        for row in outcome.rows
-    ]
-    return {"compared": [side, other], "rows": rows, "note": outcome.note}
-
-
-def _summary_as_json(summary: Summary) -> dict[str, Any]:
-    return {
-        "median_us": summary.median * _MICROSECONDS,
-        "lower_quartile_us": summary.lower_quartile * _MICROSECONDS,
-        "upper_quartile_us": summary.upper_quartile * _MICROSECONDS,
-        "rounds": summary.rounds,
-    }

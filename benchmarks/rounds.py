@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-__all__ = ["FULL", "QUICK", "Method", "Summary", "interleave", "ratio", "summarize"]
+__all__ = ["FULL", "QUICK", "Method", "Sample", "Summary", "interleave", "ratio", "summarize"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Method:
         batch_s: How long one measurement takes, in seconds.
         processes: How many fresh processes each side gets where those are measured.
         invocations: How many invocations `memory` looks at.
+        soak: How many `soak` does.
+        stream_bytes: How long the body is that `stream` sends.
         has_moto: Whether the stores on moto's server are measured too, each of which takes some seconds.
     """
 
@@ -25,21 +28,39 @@ class Method:
     batch_s: float
     processes: int
     invocations: int = 10_000
+    soak: int = 100_000
+    stream_bytes: int = 64_000_000
     has_moto: bool = True
+
+    @property
+    def slow_processes(self) -> int:
+        """The same where one takes a second and more."""
+        return max(1, self.processes // 5)
 
 
 FULL = Method(rounds=15, batch_s=0.05, processes=25)
-QUICK = Method(rounds=5, batch_s=0.015, processes=5, has_moto=False)
+QUICK = Method(
+    rounds=5, batch_s=0.015, processes=5, invocations=2_000, soak=5_000, stream_bytes=8_000_000, has_moto=False
+)
+
+
+class Sample(NamedTuple):
+    """One measurement: seconds on the clock, and those on a processor where that is known."""
+
+    wall_s: float
+    cpu_s: float | None = None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What rounds come to: the median and the quartiles around it, in the unit of the rounds."""
+    """What rounds come to: the median and the quartiles around it, in the unit of the rounds, and the median of the
+    time on a processor."""
 
     median: float
     lower_quartile: float
     upper_quartile: float
     rounds: int
+    cpu: float | None = None
 
     @property
     def spread(self) -> float:
@@ -47,28 +68,31 @@ class Summary:
         return (self.upper_quartile - self.lower_quartile) / 2 / self.median if self.median else 0.0
 
 
-def summarize(values: Sequence[float]) -> Summary:
+def summarize(samples: Sequence[Sample]) -> Summary:
     """The summary of one or more rounds."""
+    values = [sample.wall_s for sample in samples]
+    times = [sample.cpu_s for sample in samples if sample.cpu_s is not None]
+    cpu = statistics.median(times) if times else None
     if len(values) == 1:
-        return Summary(values[0], values[0], values[0], 1)
+        return Summary(values[0], values[0], values[0], 1, cpu)
     lower_quartile, median, upper_quartile = statistics.quantiles(values, n=4, method="inclusive")
-    return Summary(median, lower_quartile, upper_quartile, len(values))
+    return Summary(median, lower_quartile, upper_quartile, len(values), cpu)
 
 
 def ratio(summaries: Mapping[str, Summary], side: str, other: str) -> float | None:
     """The median of a side as a multiple of another's; `None` where one of them was not measured."""
-    if side not in summaries or other not in summaries:
+    if side not in summaries or other not in summaries or not summaries[other].median:
         return None
     return summaries[side].median / summaries[other].median
 
 
-def interleave(measurements: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Summary]:
+def interleave(measurements: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, Summary]:
     """Measure the sides in turn, round by round, so that what slows the machine down for a while hits all of them.
 
     A first round is not counted: it warms up.
     """
-    values: dict[str, list[float]] = {name: [] for name in measurements}
+    samples: dict[str, list[Sample]] = {name: [] for name in measurements}
     for _ in range(rounds + 1):
         for name, measure in measurements.items():
-            values[name].append(measure())
-    return {name: summarize(measured[1:]) for name, measured in values.items()}
+            samples[name].append(measure())
+    return {name: summarize(measured[1:]) for name, measured in samples.items()}

@@ -8,28 +8,28 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.peers import PEER_VERSION, WEBSOCKET_PEER_VERSION, install_peer, install_websocket_peer
+from benchmarks.peers import FRAMEWORK, PEER_VERSION, PEERS, SPEED, WEBSOCKET_PEER_VERSION, install
+from benchmarks.rounds import Method
 
 __all__ = [
     "PINS",
     "ROOT",
+    "Run",
     "Side",
     "WorkerProcess",
     "anyio_sides",
-    "boto3_side",
-    "mangum_sides",
+    "collector",
     "spawn",
     "start",
     "start_all",
     "versions",
-    "websocket_sides",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,19 +51,67 @@ class Side:
     has_mangum: bool = True
 
 
-def mangum_sides(*, with_peer: bool) -> list[Side]:
-    """This project, mangum 0.22 (installed if it is not yet), and the floor.
+@dataclass(frozen=True)
+class Run:
+    """What a suite is given: how much to measure, beside whom, and where to say what it is at."""
 
-    Each side's own `mangum` comes first. The repository, where this package is found, also holds this project's.
+    method: Method
+    peers: frozenset[str] = frozenset(PEERS)
+    tell: Callable[[str], None] = lambda what: None
 
-    Raises:
-        BenchmarkError: the peer could not be installed.
-    """
-    ours = Side("ours", (ROOT,))
-    floor = Side("floor", (ROOT,), has_mangum=False)
-    if not with_peer:
-        return [ours, floor]
-    return [ours, Side("0.22", (install_peer(_PEER_CACHE), ROOT), PEER_VERSION), floor]
+    def mangum_sides(self) -> list[Side]:
+        """This project, mangum 0.22 (installed if it is not yet), and the floor.
+
+        Each side's own `mangum` comes first. The repository, where this package is found, also holds this project's.
+
+        Raises:
+            BenchmarkError: the peer could not be installed.
+        """
+        sides = [Side("ours", (ROOT,)), Side("0.22", (), PEER_VERSION), Side("floor", (ROOT,), has_mangum=False)]
+        return [
+            replace(side, folders=self.folders("0.22")) if side.version else side for side in sides if self.has(side)
+        ]
+
+    def has(self, side: Side) -> bool:
+        """Whether it takes part."""
+        return side.name not in PEERS or side.name in self.peers
+
+    def folders(self, peer: str) -> tuple[Path, ...]:
+        """Where a peer is, and this package; it is installed if it is not yet.
+
+        Raises:
+            BenchmarkError: it could not be.
+        """
+        return install(_PEER_CACHE, PEERS[peer].requirements), ROOT
+
+    def with_framework(self, sides: list[Side]) -> list[Side]:
+        """The same, each with the same FastAPI."""
+        folder = install(_PEER_CACHE, FRAMEWORK)
+        return [replace(side, folders=(*side.folders[:1], folder, *side.folders[1:])) for side in sides]
+
+    def with_speed(self, side: Side) -> Side:
+        """The same, with what `mangum[speed,runtime]` has."""
+        return self.installed(side, SPEED)
+
+    def installed(self, side: Side, requirements: tuple[str, ...]) -> Side:
+        """The same, with these packages."""
+        return replace(side, folders=(*side.folders, install(_PEER_CACHE, requirements)))
+
+    def websocket_sides(self) -> list[Side]:
+        """This project with the libraries that this interpreter has, and mangum 0.12 with its own.
+
+        Raises:
+            BenchmarkError: the peer could not be installed.
+        """
+        packages = (_folder_of("anyio"), Path(sysconfig.get_path("platlib")))  # the latter has what is compiled
+        sides = [Side("ours", (ROOT, *dict.fromkeys(folder for folder in packages if folder is not None)))]
+        if "0.12" in self.peers:
+            sides.append(Side("0.12", self.folders("0.12"), WEBSOCKET_PEER_VERSION))
+        return sides
+
+    def boto3_side(self) -> Side:
+        """boto3, as it was installed beside mangum 0.12."""
+        return Side("boto3", self.folders("0.12"), has_mangum=False)
 
 
 def anyio_sides() -> list[Side]:
@@ -72,26 +120,6 @@ def anyio_sides() -> list[Side]:
     if (packages := _folder_of("anyio")) is not None:
         sides.append(Side("anyio", (ROOT, packages), has_mangum=False))
     return sides
-
-
-def websocket_sides(*, with_peer: bool) -> list[Side]:
-    """This project with the libraries that this interpreter has, and mangum 0.12 with its own (installed if it is not
-    yet).
-
-    Raises:
-        BenchmarkError: the peer could not be installed.
-    """
-    packages = (_folder_of("anyio"), Path(sysconfig.get_path("platlib")))  # the latter has what is compiled
-    sides = [Side("ours", (ROOT, *dict.fromkeys(folder for folder in packages if folder is not None)))]
-    if with_peer:
-        folder = install_websocket_peer(_PEER_CACHE)
-        sides.append(Side("0.12", (folder, ROOT), WEBSOCKET_PEER_VERSION))
-    return sides
-
-
-def boto3_side() -> Side:
-    """boto3, as it was installed beside mangum 0.12."""
-    return Side("boto3", (install_websocket_peer(_PEER_CACHE), ROOT), has_mangum=False)
 
 
 def _folder_of(package: str) -> Path | None:
@@ -154,7 +182,7 @@ def start(side: Side) -> Iterator[WorkerProcess]:
     Raises:
         BenchmarkError: it imports another.
     """
-    process = spawn(side, "-m", "benchmarks.worker", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = spawn(side, "-m", "benchmarks.work.worker", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with process:
         worker = WorkerProcess(side, process)
         try:
@@ -191,6 +219,12 @@ def versions(sides: list[Side]) -> dict[str, str]:
                 raise BenchmarkError(f"{name} has mangum {version}, not {worker.side.version}.")
             found[name] = version
     return found
+
+
+def collector(side: Side) -> dict[str, Any]:
+    """The state of the garbage collector in a side's process."""
+    with start(side) as worker:
+        return worker.request("collector")
 
 
 def _verify_location(worker: WorkerProcess) -> None:

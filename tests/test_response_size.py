@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchmarks import payloads
+from benchmarks.work import payloads
 from mangum import Mangum
 from mangum.handlers.answer_size import _OF_ALL, _OF_ASCII, _Escapes, _json_size
 from mangum.local.events.lambda_at_edge import origin_request_event, viewer_request_event

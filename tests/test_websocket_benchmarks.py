@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
-from benchmarks import services, websocket_suites
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError
 from benchmarks.outcomes import Outcome, Row
-from benchmarks.report import as_json, outcome_table
-from benchmarks.rounds import QUICK, Method, summarize
-from benchmarks.services import STORES, Names, connections_endpoint
-from benchmarks.sides import ROOT, Side, mangum_sides, start, websocket_sides
+from benchmarks.report import outcome_table
+from benchmarks.result import as_json
+from benchmarks.rounds import QUICK, Method, Sample, summarize
+from benchmarks.sides import ROOT, Run, Side, start
+from benchmarks.suites import services
+from benchmarks.suites import websocket as websocket_suites
+from benchmarks.suites.services import STORES, Names, connections_endpoint
+from benchmarks.suites.websocket import run_websocket
 from benchmarks.targets import Verdict, judge
-from benchmarks.websocket_suites import run_websocket
 
 SHORT = Method(rounds=1, batch_s=0.001, processes=1)
 
@@ -71,7 +73,7 @@ def test_a_message_is_measured_through_each_store(
         *((cold, store) for store in STORES if has_moto or store not in ("DynamoDB", "S3")),
     ]
     for row in rows:
-        assert list(row["sides"]) == ["ours"]
+        assert list(row["sides"]) == (["ours"] if row["group"] == cold else ["ours", "floor"])
         assert row["sides"]["ours"]["median_us"] > 0
         assert row["ratio"] is None
 
@@ -83,7 +85,7 @@ def test_a_broadcast_is_measured_with_its_memory(tmp_path: Path, capsys: pytest.
 
     output = capsys.readouterr().out
     assert "ours (per s)" in output
-    assert "peak (MB)" in output
+    assert "growth (MB)" in output
     rows = measured(result, "broadcast")
     assert [row["case"] for row in rows] == ["100 connections", "1,000 connections", "10,000 connections"]
     assert all(row["sides"]["ours"]["median_us"] > 0 and row["peak_growth_bytes"] > 0 for row in rows)
@@ -98,7 +100,7 @@ def test_a_store_that_is_not_there_is_named_with_what_to_install(monkeypatch: py
         yield lambda side: side
 
     monkeypatch.setattr(websocket_suites, "STORES", {"SQLite": STORES["SQLite"], "Redis": missing})
-    outcome = run_websocket(mangum_sides(with_peer=False), SHORT)
+    outcome = run_websocket(Run(SHORT, frozenset()))
     assert [row.name for row in outcome.rows] == ["SQLite", "SQLite"]
     assert outcome.note == "Redis is not measured: pip install a-package"
 
@@ -121,21 +123,20 @@ def test_a_store_that_the_peer_does_not_run_with_is_held_against_its_sqlite(
     (tmp_path / "mangum").mkdir()
     (tmp_path / "mangum" / "__init__.py").write_text(PEER)
     peer = Side("0.12", (tmp_path, ROOT), "0.12.4")
-    monkeypatch.setattr(
-        websocket_suites, "websocket_sides", lambda *, with_peer: [*websocket_sides(with_peer=False), peer]
-    )
+    websocket_sides = Run.websocket_sides
+    monkeypatch.setattr(Run, "websocket_sides", lambda run: [*websocket_sides(run), peer])
     # DynamoDB in name only: it has to be a store that the peer does not run with.
     stores = {"SQLite": STORES["SQLite"], "Redis": STORES["Redis"], "DynamoDB": STORES["Redis"]}
     monkeypatch.setattr(websocket_suites, "STORES", stores)
 
-    outcome = run_websocket([], SHORT)
+    outcome = run_websocket(Run(SHORT, frozenset()))
 
     sides = {(row.group, row.name): list(row.summaries) for row in outcome.rows}
     cold = "fresh process to its first answer"
     assert sides == {
-        ("warm", "SQLite"): ["ours", "0.12"],
-        ("warm", "Redis (0.12: SQLite)"): ["ours", "0.12"],
-        ("warm, on moto's server", "DynamoDB"): ["ours"],
+        ("warm", "SQLite"): ["ours", "floor", "0.12"],
+        ("warm", "Redis (0.12: SQLite)"): ["ours", "floor", "0.12"],
+        ("warm, on moto's server", "DynamoDB"): ["ours", "floor"],
         (cold, "SQLite"): ["ours", "0.12"],
         (cold, "Redis"): ["ours"],
         (cold, "DynamoDB"): ["ours"],
@@ -149,9 +150,9 @@ def test_a_store_that_the_peer_does_not_run_with_is_held_against_its_sqlite(
         "mangum 0.12 does not run with Redis here: for this store",
         "mangum 0.12 does not run with DynamoDB here: for this store",
     ]
-    [verdict] = judge([outcome])
-    assert verdict.target == "WebSocket message, warm (to 0.12)"
-    assert verdict.cases == 2
+    warm, fresh = judge([outcome])
+    assert (warm.target, warm.cases) == ("WebSocket message, warm (to 0.12)", 2)
+    assert (fresh.target, fresh.cases) == ("WebSocket message, fresh process (to 0.12)", 1)
 
 
 def test_a_peer_whose_answer_does_not_arrive_is_not_measured(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_memory_is_flat_if_ten_thousand_connections_take_ten_megabytes_more_at_t
     most: int, is_met: bool
 ) -> None:
     rows = [
-        Row("", name, {"ours": summarize([time]), "boto3": summarize([1.0])}, peak_growth_bytes=peak)
+        Row("", name, {"ours": summarize([Sample(time)]), "boto3": summarize([Sample(1.0)])}, peak_growth_bytes=peak)
         for name, time, peak in (
             ("100 connections", 0.5, 1_000_000),
             ("1,000 connections", 0.3, 2_000_000),
@@ -187,9 +188,9 @@ def test_memory_is_flat_if_ten_thousand_connections_take_ten_megabytes_more_at_t
 
 def test_a_remark_stands_in_place_of_a_time() -> None:
     outcome = Outcome(
-        "websocket", ("ours", "0.12"), [Row("", "Redis", {"ours": summarize([1e-3])}, {"0.12": "does not run"})]
+        "websocket", ("ours", "0.12"), [Row("", "Redis", {"ours": summarize([Sample(1e-3)])}, {"0.12": "does not run"})]
     )
     cells = [list(column.cells) for column in outcome_table(outcome).columns]
     assert cells[:4] == [["Redis"], ["1,000"], ["does not run"], ["-"]]
-    [row] = as_json([outcome], [], {}, SHORT)["suites"]["websocket"]["rows"]
+    [row] = as_json([outcome], [], {}, {}, SHORT)["suites"]["websocket"]["rows"]
     assert row["remarks"] == {"0.12": "does not run"}

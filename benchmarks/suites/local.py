@@ -13,16 +13,17 @@ from importlib.util import find_spec
 from itertools import repeat
 from time import perf_counter
 
-from benchmarks.app import HELLO
 from benchmarks.errors import BenchmarkError
 from benchmarks.outcomes import Outcome, Row
-from benchmarks.rounds import Method, interleave
-from benchmarks.sides import ROOT, Side
+from benchmarks.rounds import Sample, interleave
+from benchmarks.sides import ROOT, Run
+from benchmarks.suites.servers import HELLO_APP, await_line
+from benchmarks.work.app import HELLO
 
 __all__ = ["run_local"]
 
 _OURS, _FLOOR = "mangum dev", "uvicorn"
-_APP = "benchmarks.app:hello"
+_APP = HELLO_APP
 _COMMANDS = {
     "in its process": ("-m", "mangum", "dev", _APP, "--port", "0"),
     "--no-dashboard --no-reload": ("-m", "mangum", "dev", _APP, "--port", "0", "--no-dashboard", "--no-reload"),
@@ -33,7 +34,7 @@ _ANSWER_S = 20.0
 _TRIAL = 20
 
 
-def run_local(sides: list[Side], method: Method) -> Outcome:
+def run_local(run: Run) -> Outcome:
     """A request over a connection that is kept, and a fresh process to its first answer: `mangum dev` in its ways, and
     the same application on uvicorn, with no event between."""
     missing = [name for name in ("uvicorn", "starlette", "typer") if find_spec(name) is None]
@@ -45,11 +46,11 @@ def run_local(sides: list[Side], method: Method) -> Outcome:
             servers = {
                 side: stack.enter_context(_serving(line)) for side, line in ((_OURS, command), (_FLOOR, _UVICORN))
             }
-            measurements = {side: partial(_request_s, port, method.batch_s) for side, port in servers.items()}
-            rows.append(Row("a request", name, interleave(measurements, method.rounds)))
+            measurements = {side: partial(_request_s, port, run.method.batch_s) for side, port in servers.items()}
+            rows.append(Row("a request", name, interleave(measurements, run.method.rounds)))
     for name, command in _COMMANDS.items():
         fresh = {_OURS: partial(_first_answer_s, command), _FLOOR: partial(_first_answer_s, _UVICORN)}
-        rows.append(Row("fresh process to its first answer", name, interleave(fresh, max(1, method.processes // 5))))
+        rows.append(Row("fresh process to its first answer", name, interleave(fresh, run.method.slow_processes)))
     return Outcome(
         "local", (_OURS, _FLOOR), rows=rows, note="uvicorn makes no event of a request, and calls no handler."
     )
@@ -61,39 +62,30 @@ def _serving(command: Sequence[str]) -> Iterator[int]:
     process = subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    assert process.stdout is not None
     try:
-        said = ""
-        for line in process.stdout:
-            said += line
-            found = _ADDRESS.search(line)
-            if found is not None:
-                break
-        else:
-            raise BenchmarkError(f"{' '.join(command)} did not start:\n{said}")
-        yield int(found[1])
+        yield int(await_line(process, _ADDRESS, " ".join(command))[1])
     finally:
         process.terminate()
         process.communicate()
 
 
-def _first_answer_s(command: Sequence[str]) -> float:
+def _first_answer_s(command: Sequence[str]) -> Sample:
     started = perf_counter()
     with _serving(command) as port:
         connection = HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
         _get(connection)
         seconds = perf_counter() - started
         connection.close()
-    return seconds
+    return Sample(seconds)
 
 
-def _request_s(port: int, batch_s: float) -> float:
-    """The seconds that a request takes, of as many as fit into a round."""
+def _request_s(port: int, batch_s: float) -> Sample:
+    """What a request takes, of as many as fit into a round."""
     connection = HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
     try:
         trial = _requests_s(connection, _TRIAL)
         iterations = max(_TRIAL, int(batch_s / trial))
-        return _requests_s(connection, iterations)
+        return Sample(_requests_s(connection, iterations))
     finally:
         connection.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 import time
@@ -10,9 +11,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
+from benchmarks.errors import BenchmarkError
+
 __all__ = ["LambdaService", "lambda_service"]
 
 _ANSWER_S = 120.0
+_SEPARATOR = b"\0" * 8  # after the prelude of a stream
 
 
 class LambdaService:
@@ -22,6 +26,7 @@ class LambdaService:
         self.address = address
         self.events: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.streams: queue.SimpleQueue[tuple[float, float, int]] = queue.SimpleQueue()  # of the answers that are
         self.ids = count()
         self.waiting = threading.Semaphore(0)  # one for each request for an event
 
@@ -29,6 +34,24 @@ class LambdaService:
         """The answer to an event."""
         self.events.put(event)
         return self.answers.get(timeout=_ANSWER_S)
+
+    def invoke_hello(self, event: bytes) -> None:
+        """Have an event answered.
+
+        Raises:
+            BenchmarkError: it was not, with a status of 200.
+        """
+        document = self.invoke(event).partition(b"\0")[0]  # of a stream, its beginning
+        if json.loads(document).get("statusCode") != 200:
+            raise BenchmarkError(f"The function answered {document[:200]!r}.")
+
+    def stream(self, event: bytes) -> tuple[float, float, int]:
+        """The seconds to the first byte of a streamed body and to its last, and how many there are."""
+        started = time.perf_counter()
+        self.events.put(event)
+        first, last, size = self.streams.get(timeout=_ANSWER_S)
+        self.answers.get(timeout=_ANSWER_S)
+        return first - started, last - started, size
 
     def invoke_at_once(self, event: bytes, number: int) -> float:
         """The seconds that so many take in all."""
@@ -68,7 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._end(event)
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        is_stream = self.headers["Transfer-Encoding"] == "chunked"
+        body = self._receive_stream() if is_stream else self.rfile.read(int(self.headers["Content-Length"]))
         if "extension" in self.path:
             self.send_response(200)
             self.send_header("Lambda-Extension-Identifier", "benchmark")
@@ -77,6 +101,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(202)
         self._end(b'{"status":"OK"}')
         self.service.answers.put(body)
+
+    def _receive_stream(self) -> bytes:
+        """Read it to its end. Returns its prelude and what came with that."""
+        head, size, first = b"", 0, 0.0
+        while length := int(self.rfile.readline(), 16):
+            data = self.rfile.read(length)
+            self.rfile.readline()
+            if not size:
+                head += data
+                size = len(head.partition(_SEPARATOR)[2])
+                first = time.perf_counter()
+            else:
+                size += length
+        while self.rfile.readline().strip():
+            pass  # trailers
+        self.service.streams.put((first, time.perf_counter(), size))
+        self.close_connection = True
+        return head
 
     def _end(self, body: bytes) -> None:
         self.send_header("Content-Length", str(len(body)))

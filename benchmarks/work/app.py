@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mangum.types import ASGI, Headers, Receive, Scope, Send
 
-__all__ = ["HELLO", "HELLO_HEADERS", "hello", "reading", "sending"]
+__all__ = ["HELLO", "HELLO_HEADERS", "fastapi_hello", "hello", "reading", "sending", "streaming", "with_state"]
 
 HELLO = b"Hello, world!"
 HELLO_HEADERS: Headers = [[b"content-type", b"text/plain; charset=utf-8"], [b"content-length", b"13"]]
@@ -51,3 +52,48 @@ def reading() -> ASGI:
         await send({"type": "http.response.body", "body": b"%d" % size})
 
     return app
+
+
+def with_state(entries: int) -> ASGI:
+    """`hello`, whose startup leaves so many entries in the lifespan's state, as one for each route would."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            scope["state"].update((f"route {index}", index) for index in range(entries))
+        await hello(scope, receive, send)
+
+    return app
+
+
+def fastapi_hello() -> ASGI:
+    """FastAPI with five routes, one of which answers `HELLO`."""
+    from fastapi import FastAPI
+    from fastapi.responses import PlainTextResponse
+
+    app = FastAPI()
+    for number in range(4):
+
+        @app.get(f"/items/{number}/{{item_id}}")
+        async def item(item_id: int) -> dict[str, int]:
+            return {"item_id": item_id}
+
+    @app.get("/hello", response_class=PlainTextResponse)
+    async def say_hello() -> str:
+        return HELLO.decode()
+
+    return app
+
+
+async def streaming(scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends a body in chunks: how many, how long each, and how many seconds apart, the query says ("1000,65536,0")."""
+    if scope["type"] == "lifespan":
+        await hello(scope, receive, send)
+        return
+    chunks, size, pause_s = (scope["query_string"] or b"1,13,0").split(b",")
+    chunk = b"x" * int(size)
+    await send({"type": "http.response.start", "status": 200, "headers": [[b"content-type", b"image/png"]]})
+    for _ in range(int(chunks)):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if float(pause_s):
+            await asyncio.sleep(float(pause_s))
+    await send({"type": "http.response.body", "body": b""})

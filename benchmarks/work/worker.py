@@ -9,19 +9,31 @@ import gc
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.memory import footprint
-from benchmarks.operations import OPERATIONS, Operation
-from benchmarks.websocket import blocking_posts, broadcast, fill_group, peak_resident_bytes, websocket_message
+from benchmarks.work.memory import footprint
+from benchmarks.work.operations import OPERATIONS, Operation
+from benchmarks.work.others import hop, other_way
+from benchmarks.work.websocket import (
+    bare_posts,
+    blocking_posts,
+    broadcast,
+    fill_group,
+    peak_resident_bytes,
+    websocket_message,
+)
 
 __all__ = ["main"]
 
 _OPERATIONS = {
     **OPERATIONS,
-    **{operation.__name__: operation for operation in (websocket_message, broadcast, blocking_posts)},
+    **{
+        operation.__name__: operation
+        for operation in (other_way, hop, websocket_message, broadcast, blocking_posts, bare_posts)
+    },
 }
 
 
@@ -37,6 +49,7 @@ class Worker:
         methods: dict[str, Callable[..., dict[str, Any]]] = {
             "locate": self.locate,
             "version": self.version,
+            "collector": self.collector,
             "prepare": self.prepare,
             "calibrate": self.calibrate,
             "measure": self.measure,
@@ -51,6 +64,10 @@ class Worker:
         import mangum
 
         return {"file": mangum.__file__}
+
+    def collector(self) -> dict[str, Any]:
+        """The state of the garbage collector."""
+        return {"is_enabled": gc.isenabled(), "thresholds": gc.get_threshold()}
 
     def version(self) -> dict[str, Any]:
         """The version of the mangum that is imported here; 0.22 itself does not tell."""
@@ -78,8 +95,10 @@ class Worker:
         return {"iterations": max(1, round(iterations * batch_s / seconds))}
 
     def measure(self, iterations: int) -> dict[str, Any]:
-        """The time of one iteration in seconds, out of so many."""
-        return {"seconds": self._run(iterations) / iterations}
+        """The time of one iteration in seconds, out of so many: on the clock, and on a processor."""
+        before = time.process_time()
+        seconds = self._run(iterations)
+        return {"seconds": seconds / iterations, "cpu_seconds": (time.process_time() - before) / iterations}
 
     def footprint(self) -> dict[str, Any]:
         """What the process holds now."""

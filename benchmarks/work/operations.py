@@ -13,15 +13,15 @@ from itertools import repeat
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import edge_floor, payloads
-from benchmarks.app import HELLO, HELLO_HEADERS, hello, reading, sending
-from benchmarks.events import SOURCES, Context, http_api_post
+from benchmarks.work import floors, payloads
+from benchmarks.work.app import HELLO, HELLO_HEADERS, fastapi_hello, hello, reading, sending, with_state
+from benchmarks.work.events import SOURCES, Context, http_api_post
 
 if TYPE_CHECKING:
     from mangum import Mangum
     from mangum.types import ASGI, Message, Response
 
-__all__ = ["OPERATIONS", "Operation"]
+__all__ = ["OPERATIONS", "Operation", "WrongAnswer", "check_answer"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,16 @@ def warm(source: str, lifespan: str) -> Operation:
     return _invocations(_adapter(hello, lifespan), SOURCES[source], HELLO)
 
 
+def warm_fastapi(lifespan: str) -> Operation:
+    """One invocation of FastAPI, by one route of five. `lifespan` as in `warm`."""
+    return _invocations(_adapter(fastapi_hello(), lifespan), SOURCES["HTTP API 2.0"], HELLO)
+
+
+def warm_state(entries: int, lifespan: str) -> Operation:
+    """One invocation of an application whose lifespan has left so many entries in the state."""
+    return _invocations(_adapter(with_state(entries), lifespan), SOURCES["HTTP API 2.0"], HELLO)
+
+
 def response_body(kind: str, size: int) -> Operation:
     """One invocation that answers a body of `size` bytes. `kind` is "text", "unicode" or "binary"."""
     if kind == "binary":
@@ -111,9 +121,43 @@ def translation(source: str) -> Operation:
     return Operation(_translations(adapter.infer, SOURCES[source]), _closing(adapter))
 
 
-def edge_translation() -> Operation:
-    """The floor of `translation` for Lambda@Edge."""
-    return Operation(_translations(edge_floor.infer, SOURCES["Lambda@Edge"]), lambda: None)
+def translation_floor(source: str) -> Operation:
+    """The floor of `translation`: the least that any adapter has to do for this event."""
+    return Operation(_translations(floors.infer_of(source), SOURCES[source]), lambda: None)
+
+
+def body_floor(way: str, kind: str, size: int) -> Operation:
+    """The floor of `way`, which is "request_body" or "response_body": the application on a warm loop, and the one
+    conversion that Lambda's JSON asks for."""
+    body = payloads.binary(size) if kind == "binary" else payloads.text(size, beyond_ascii=kind == "unicode").encode()
+    convert = floors.body_in(kind, body) if way == "request_body" else floors.body_out(kind)
+    loop = asyncio.new_event_loop()
+    app = reading() if way == "request_body" else sending(body, b"text/plain")
+    expected = b"%d" % size if way == "request_body" else body
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": convert(b""), "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    def once() -> None:
+        sent.clear()
+        loop.run_until_complete(app({"type": "http"}, receive, send))
+        if way == "response_body":
+            convert(sent[1]["body"])
+
+    once()
+    _check(sent[0]["status"], sent[1]["body"], expected)
+
+    def run(iterations: int) -> float:
+        started = perf_counter()
+        for _ in repeat(None, iterations):
+            once()
+        return perf_counter() - started
+
+    return Operation(run, loop.close)
 
 
 def asyncio_group(tasks: int) -> Operation:
@@ -144,10 +188,13 @@ OPERATIONS: dict[str, Callable[..., Operation]] = {
     for operation in (
         bare,
         warm,
+        warm_fastapi,
+        warm_state,
         response_body,
         request_body,
         translation,
-        edge_translation,
+        translation_floor,
+        body_floor,
         asyncio_group,
         anyio_group,
     )
@@ -185,7 +232,7 @@ def _translations(infer: Callable[[Any, Any], Any], event: dict[str, Any]) -> Ca
     handler = infer(event, Context())
     if handler.scope["path"] != "/hello" or handler.scope["method"] != "GET" or handler.body:
         raise WrongAnswer(f"The scope is not the request's: {handler.scope!r}")
-    _check_answer(handler(response), HELLO)
+    check_answer(handler(response), HELLO)
 
     def run(iterations: int) -> float:
         context = Context()
@@ -207,7 +254,7 @@ def _closing(adapter: Mangum) -> Callable[[], None]:
 
 
 def _invocations(adapter: Mangum, event: dict[str, Any], expected: bytes) -> Operation:
-    _check_answer(adapter(event, Context()), expected)
+    check_answer(adapter(event, Context()), expected)
 
     def run(iterations: int) -> float:
         context = Context()
@@ -219,8 +266,10 @@ def _invocations(adapter: Mangum, event: dict[str, Any], expected: bytes) -> Ope
     return Operation(run, _closing(adapter))
 
 
-def _check_answer(answer: dict[str, Any], expected: bytes) -> None:
-    """`status` and `bodyEncoding` are Lambda@Edge's, where mangum 0.22 says `isBase64Encoded` all the same."""
+def check_answer(answer: dict[str, Any], expected: bytes) -> None:
+    """Raises `WrongAnswer` unless it has status 200 and this body.
+
+    `status` and `bodyEncoding` are Lambda@Edge's, where mangum 0.22 says `isBase64Encoded` all the same."""
     is_base64 = answer.get("isBase64Encoded") or answer.get("bodyEncoding") == "base64"
     body: str = answer["body"]
     _check(

@@ -16,10 +16,10 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.events import SOURCES
 from benchmarks.outcomes import Outcome, Row
-from benchmarks.rounds import Method, interleave
-from benchmarks.sides import ROOT, Side
+from benchmarks.rounds import Sample, interleave
+from benchmarks.sides import ROOT, Run
+from benchmarks.work.events import SOURCES
 
 __all__ = ["run_deployment"]
 
@@ -49,13 +49,13 @@ _REQUIREMENTS = "fastapi\n"
 _INSTALL_S = 300.0
 
 
-def run_deployment(sides: list[Side], method: Method) -> Outcome:
+def run_deployment(run: Run) -> Outcome:
     """FastAPI and mangum, as both ways of bringing them to Lambda leave them in the function's folder."""
     if any(find_spec(name) is None for name in ("yaml", "typer")):
         return Outcome("deployment", (_OURS, _PIP), note='Not measured: pip install "mangum[cli]"')
     with tempfile.TemporaryDirectory(prefix="mangum-") as name, _folders(Path(name)) as folders:
         measurements = {side: partial(_first_answer_s, folder) for side, folder in folders.items()}
-        rows = [Row("fresh process to its first answer", "FastAPI", interleave(measurements, method.processes))]
+        rows = [Row("fresh process to its first answer", "FastAPI", interleave(measurements, run.method.processes))]
     return Outcome("deployment", (_OURS, _PIP), rows=rows, note="Neither folder can be written to, as in Lambda.")
 
 
@@ -104,7 +104,7 @@ def _run(command: list[str], folder: Path) -> None:
         raise BenchmarkError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 
 
-def _first_answer_s(folder: Path) -> float:
+def _first_answer_s(folder: Path) -> Sample:
     """-S: none of what is installed here. No bytecode is written: root could, where Lambda cannot."""
     command = [sys.executable, "-S", "-B", "-c", _ANSWER, json.dumps(SOURCES["HTTP API 2.0"])]
     started = perf_counter()
@@ -112,4 +112,4 @@ def _first_answer_s(folder: Path) -> float:
     seconds = perf_counter() - started
     if done.stdout.strip() != "200":
         raise BenchmarkError(f"{folder.name} answered {done.stdout!r}, not 200:\n{done.stderr}")
-    return seconds
+    return Sample(seconds)

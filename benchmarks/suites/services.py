@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.websocket import REGION
+from benchmarks.work.websocket import REGION
 
 __all__ = ["STORES", "Names", "connections_endpoint"]
 

@@ -7,13 +7,15 @@ import os
 import resource
 import sys
 import time
+from http.client import HTTPConnection
 from itertools import repeat
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from benchmarks.events import Context
-from benchmarks.operations import Operation, WrongAnswer
+from benchmarks.work.events import Context
+from benchmarks.work.operations import Operation, WrongAnswer
 
 if TYPE_CHECKING:
     from mangum import Mangum
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REGION",
+    "bare_posts",
     "blocking_posts",
     "broadcast",
     "fill_group",
@@ -131,6 +134,21 @@ def blocking_posts(url: str) -> Operation:
         return perf_counter() - started
 
     return Operation(run, client.close)
+
+
+def bare_posts(url: str) -> Operation:
+    """The floor: one request after the other to the endpoint, over a connection that is kept, with no signature."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
+    path = f"{urlsplit(url).path}/@connections/{_ID}"
+
+    def run(iterations: int) -> float:
+        started = perf_counter()
+        for _ in repeat(None, iterations):
+            connection.request("POST", path, _TEXT.encode())
+            connection.getresponse().read()
+        return perf_counter() - started
+
+    return Operation(run, connection.close)
 
 
 def peak_resident_bytes() -> int:

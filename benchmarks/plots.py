@@ -1,0 +1,160 @@
+"""A result as plots: SVG files, in colours that are told apart without seeing colour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["draw"]
+
+_OURS, _PEER, _FURTHER, _FLOOR = "#0f766e", "#c2410c", "#4338ca", "#9ca3af"
+_MARKS = "osD^v"
+_SIZES = {"KB": 1_000, "MB": 1_000_000}
+_MEGABYTE = 1_000_000
+
+# The bars of the main plot: what is shown, of which suite, by group and case, and beside whom.
+_BARS = (
+    ("Warm request, lifespan off", "warm", "lifespan off", "HTTP API 2.0"),
+    ("Warm request, default", "warm", "default", "HTTP API 2.0"),
+    ("Warm request, process scope", "warm", "process scope (0.22: default)", "HTTP API 2.0"),
+    ("FastAPI request, default", "warm", "FastAPI, five routes, HTTP API 2.0", "default"),
+    ("Translation of an event", "translate", "", "HTTP API 2.0"),
+    ("Binary response of 1 MB, mangum[speed]", "bodies", "binary response, with speed", "1 MB"),
+    ("Cold start, raw ASGI", "cold", "to the first answer", "raw ASGI"),
+    ("Cold start, FastAPI", "cold", "to the first answer", "FastAPI, 100 routes and models"),
+    ("WebSocket message", "websocket", "warm", "SQLite"),
+    ("Broadcast to 10,000", "broadcast", "", "10,000 connections"),
+    ("Runtime, CPU time", "runtime", "CPU time of an invocation", "hello, default lifespan"),
+)
+
+
+def draw(result: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Draw what the result has something for, into files in `folder`; which ones is returned.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    # The same result makes the same file.
+    mpl.rcParams.update({"svg.hashsalt": "mangum", "svg.fonttype": "none", "font.size": 10, "axes.axisbelow": True})
+    plots: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
+        "ratios": _ratios,
+        "bodies": _bodies,
+        "broadcast": _broadcast,
+        "concurrency": _concurrency,
+    }
+    from matplotlib.figure import Figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for name, plot in plots.items():
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        if plot(axes, result["suites"]):
+            path = folder / f"{name}.svg"
+            figure.savefig(path, metadata={"Date": None})
+            drawn.append(path)
+    return drawn
+
+
+def _row(suites: Mapping[str, Any], suite: str, group: str, case: str) -> Mapping[str, Any] | None:
+    rows = suites.get(suite, {}).get("rows", ())
+    return next((row for row in rows if row["group"] == group and row["case"] == case), None)
+
+
+def _ratios(axes: Any, suites: Mapping[str, Any]) -> bool:
+    """Each suite's ratio to its peer."""
+    found = [(label, _row(suites, *where)) for label, *where in _BARS]
+    bars = [(label, row["ratio"], row["compared"][1]) for label, row in found if row is not None and row["ratio"]]
+    if not bars:
+        return False
+    labels = [f"{label}\n(to {_full(peer)})" for label, _, peer in bars]
+    values = [value for _, value, _ in bars]
+    positions = range(len(bars))
+    axes.figure.set_size_inches(8, 0.55 * len(bars) + 1.2)
+    axes.barh(positions, values, color=[_OURS if value <= 1 else _PEER for value in values])
+    axes.set_yticks(positions, labels, fontsize=8)
+    axes.invert_yaxis()
+    axes.axvline(1, color=_FLOOR, linestyle="--")
+    for position, value in zip(positions, values, strict=True):
+        axes.text(value + 0.01, position, f"{value:.2f}", va="center", fontsize=9)
+    axes.set_xlim(0, max(1.1, *values) * 1.08)
+    axes.set_xlabel("time as a multiple of the peer's (less is faster)")
+    axes.set_title("mangum beside its peers", loc="left", fontweight="bold")
+    return True
+
+
+def _full(peer: str) -> str:
+    return f"mangum {peer}" if peer[0].isdigit() else peer
+
+
+def _bodies(axes: Any, suites: Mapping[str, Any]) -> bool:
+    """Latency against the size of a body, in both directions."""
+    groups: dict[str, list[Any]] = {}
+    for row in suites.get("bodies", {}).get("rows", ()):
+        groups.setdefault(row["group"], []).append(row)
+    lines = [
+        ("binary response", "ours", "ours", _OURS),
+        ("binary response", "0.22", "mangum 0.22", _PEER),
+        ("binary response, with speed", "ours", "ours, mangum[speed]", _FURTHER),
+        ("binary response, with speed", "floor", "floor: one conversion", _FLOOR),
+    ]
+    for (group, side, label, colour), mark in zip(lines, _MARKS, strict=False):
+        rows = [row for row in groups.get(group, ()) if side in row["sides"]]
+        if rows:
+            sizes = [_bytes(row["case"]) / _MEGABYTE for row in rows]
+            times = [row["sides"][side]["median_us"] / 1000 for row in rows]
+            axes.plot(sizes, times, color=colour, marker=mark, label=label)
+    if not axes.lines:
+        return False
+    axes.set(xscale="log", yscale="log", xlabel="size of a binary response (MB)", ylabel="an invocation (ms)")
+    axes.set_title("Latency against the size of a body", loc="left", fontweight="bold")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return True
+
+
+def _bytes(case: str) -> float:
+    number, unit = case.split()[:2]
+    return float(number) * _SIZES[unit]
+
+
+def _broadcast(axes: Any, suites: Mapping[str, Any]) -> bool:
+    """How many members a second get a broadcast."""
+    rows = suites.get("broadcast", {}).get("rows", ())
+    for side, label, colour, mark in (("ours", "broadcast", _OURS, "o"), ("boto3", "boto3, one by one", _PEER, "s")):
+        points = [row for row in rows if side in row["sides"]]
+        if points:
+            members = [int(row["case"].split()[0].replace(",", "")) for row in points]
+            rates = [1_000_000 / row["sides"][side]["median_us"] for row in points]
+            axes.plot(members, rates, color=colour, marker=mark, label=label)
+    if not axes.lines:
+        return False
+    axes.set(xscale="log", xlabel="members of the group", ylabel="members a second")
+    axes.set_ylim(bottom=0)
+    axes.set_title("Broadcast rate against members", loc="left", fontweight="bold")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return True
+
+
+def _concurrency(axes: Any, suites: Mapping[str, Any]) -> bool:
+    """What the processes hold that serve so many invocations at once."""
+    rows = [row for row in suites.get("concurrency", {}).get("rows", ()) if row.get("memory_bytes")]
+    if not rows:
+        return False
+    sides = list(dict.fromkeys(side for row in rows for side in row["memory_bytes"]))
+    for side, colour, mark in zip(sides, (_OURS, _PEER), _MARKS, strict=False):
+        points = [row for row in rows if side in row["memory_bytes"]]
+        numbers = [int(row["case"].split()[0]) for row in points]
+        memory = [row["memory_bytes"][side] / _MEGABYTE for row in points]
+        axes.plot(numbers, memory, color=colour, marker=mark, label=side)
+    axes.set(xscale="log", yscale="log", xlabel="invocations at once", ylabel="memory of all processes (MB)")
+    axes.set_title("Memory against concurrency", loc="left", fontweight="bold")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return True

@@ -1,0 +1,162 @@
+"""Cold starts as Lambda has them: a fresh process with no bytecode for the function's folder, to the end of its import,
+and to its first answer; and what imports cost."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from urllib.request import urlopen
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.outcomes import Outcome, Row
+from benchmarks.rounds import Sample, interleave, summarize
+from benchmarks.sides import ROOT, Run, Side, spawn
+from benchmarks.suites.functions import MANGUM_FUNCTIONS, OTHER_FUNCTIONS, RAW, write_function
+from benchmarks.suites.servers import serving
+from benchmarks.work.app import HELLO
+from benchmarks.work.events import SOURCES
+
+__all__ = ["run_cold"]
+
+_ANSWER, _IMPORT = "to the first answer", "to the end of the import"
+_OTHER_WAYS = "a raw hello-world by other ways, to the first answer"
+_PROGRAM = str(ROOT / "benchmarks" / "work" / "cold_start.py")
+_MOST_NAMED = 6
+
+
+def run_cold(run: Run) -> Outcome:
+    """Three applications under both mangums, and a hello-world by the other ways."""
+    answers: list[Row] = []
+    imports: list[Row] = []
+    others: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="mangum-") as name:
+        root = Path(name)
+        for app, code in MANGUM_FUNCTIONS.items():
+            run.tell(app)
+            sides = [side for side in run.mangum_sides() if side.has_mangum]
+            if app != RAW:
+                if "0.22" not in run.peers:  # FastAPI comes from the registry as it does
+                    continue
+                sides = run.with_framework(sides)
+            folders = {side.name: _function_of(side, root / app, code) for side in sides}
+            if app == RAW:
+                folders["floor"] = write_function(root / app / "floor", OTHER_FUNCTIONS["floor"], [])
+            rounds = run.method.processes if app == RAW else max(2, run.method.processes // 3)
+            both = _measure(folders, rounds)
+            answers.append(Row(_ANSWER, app, {side: summarize(each[1]) for side, each in both.items()}))
+            imports.append(Row(_IMPORT, app, {side: summarize(each[0]) for side, each in both.items()}))
+        ours = root / RAW / "ours"
+        for peer in ("apig-wsgi", "serverless-wsgi", "Powertools", "web adapter"):
+            if peer in run.peers:
+                run.tell(peer)
+                others.append(_other_way(run, peer, ours, root / peer))
+    modules, note = _import_costs(run)
+    return Outcome("cold", rows=[*answers, *imports, *others, *modules], note=note)
+
+
+def _function_of(side: Side, root: Path, code: str) -> Path:
+    packages = [folder / "mangum" if folder == ROOT else folder for folder in side.folders]
+    if side.name != "ours":
+        packages = [folder for folder in packages if folder != ROOT / "mangum"]
+    return write_function(root / side.name, code, packages)
+
+
+def _other_way(run: Run, peer: str, ours: Path, folder: Path) -> Row:
+    rounds = max(2, run.method.processes // 3)
+    try:
+        installed, _ = run.folders(peer)
+        if peer == "web adapter":
+            packages = write_function(folder, "", [installed])
+            side = Side(peer, (packages, ROOT), has_mangum=False)
+            measurements = {"ours": partial(_answered, ours), peer: partial(_served_s, side)}
+            return Row(_OTHER_WAYS, peer, interleave(measurements, rounds), other=peer)
+        both = _measure({"ours": ours, peer: write_function(folder, OTHER_FUNCTIONS[peer], [installed])}, rounds)
+        return Row(_OTHER_WAYS, peer, {side: summarize(each[1]) for side, each in both.items()}, other=peer)
+    except BenchmarkError as error:
+        return Row(_OTHER_WAYS, peer, {}, {peer: error.in_short}, other=peer)
+
+
+def _measure(folders: Mapping[str, Path], rounds: int) -> dict[str, tuple[list[Sample], list[Sample]]]:
+    """For each side the times to the end of the import and to the answer, in turn."""
+    samples: dict[str, tuple[list[Sample], list[Sample]]] = {side: ([], []) for side in folders}
+    for number in range(rounds + 1):
+        for side, folder in folders.items():
+            imported, answered = _start(folder)
+            if number:  # the first warms up: files are read from the disk
+                samples[side][0].append(imported)
+                samples[side][1].append(answered)
+    return samples
+
+
+def _answered(folder: Path) -> Sample:
+    return _start(folder)[1]
+
+
+def _start(folder: Path) -> tuple[Sample, Sample]:
+    """One cold start. The time on a processor is the whole process's, so that it stands with the answer."""
+    side = Side("function", (folder,))
+    before = _cpu_of_children_s()
+    started = perf_counter()
+    event = repr(SOURCES["HTTP API 2.0"])
+    with spawn(side, "-B", _PROGRAM, event, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.readline()
+        imported_s = perf_counter() - started
+        answer = process.stdout.readline()
+        answered_s = perf_counter() - started
+        if first != "imported\n" or answer.strip() != f"200 {HELLO.decode()}":
+            raise BenchmarkError(f"A fresh process said {answer!r}:\n{process.stderr.read()}")
+    return Sample(imported_s), Sample(answered_s, _cpu_of_children_s() - before)
+
+
+def _cpu_of_children_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _served_s(side: Side) -> Sample:
+    """A web server from its start to its first answer to a request."""
+    started = perf_counter()
+    with serving(side) as port, urlopen(f"http://127.0.0.1:{port}/hello", timeout=20) as response:
+        response.read()
+        seconds = perf_counter() - started
+    return Sample(seconds)
+
+
+def _import_costs(run: Run) -> tuple[list[Row], str]:
+    """What `import mangum` takes beyond asyncio where bytecode is there, and the modules that take the most of it."""
+    sides = [side for side in run.mangum_sides() if side.has_mangum]
+    found = interleave({side.name: partial(_import_s, side) for side in sides}, run.method.processes)
+    own = [entry for entry in _import_trace(sides[0]) if entry[0].startswith("mangum")]
+    dearest = sorted(own, key=lambda entry: -entry[1])[:_MOST_NAMED]
+    named = ", ".join(f"{module} {microseconds / 1000:.1f}" for module, microseconds in dearest)
+    foreign = sorted((e for e in _import_trace(sides[0]) if not e[0].startswith("mangum")), key=lambda e: -e[1])
+    brought = ", ".join(f"{module} {microseconds / 1000:.1f}" for module, microseconds in foreign[:_MOST_NAMED])
+    note = f"Of import mangum, by itself each, in ms: {named}; of what it brings along: {brought}."
+    return [Row("with bytecode", "import mangum, beyond asyncio", found)], note
+
+
+def _import_s(side: Side) -> Sample:
+    return Sample(sum(microseconds for _, microseconds in _import_trace(side)) / 1_000_000)
+
+
+def _import_trace(side: Side) -> list[tuple[str, int]]:
+    """The modules that `import mangum` imports, asyncio being there, with the microseconds that each takes itself."""
+    program = "import asyncio, sys; sys.stderr.write('begin\\n'); import mangum"
+    with spawn(side, "-X", "importtime", "-c", program, stderr=subprocess.PIPE) as process:
+        _, trace = process.communicate()
+    if process.returncode:
+        raise BenchmarkError(f"{side.name} could not import mangum:\n{trace}")
+    entries = []
+    for line in trace.partition("begin\n")[
+        2
+    ].splitlines():  # "import time:   self [us] | cumulative | imported package"
+        columns = line.removeprefix("import time:").split("|")
+        entries.append((columns[2].strip(), int(columns[0])))
+    return entries

@@ -1,0 +1,173 @@
+"""Runtimes before a Runtime API of the benchmark's: ours, AWS's with any handler, and the floor."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.peers import HTTPTOOLS
+from benchmarks.rounds import Sample
+from benchmarks.sides import ROOT, Run, Side
+from benchmarks.suites.functions import FASTAPI_5, MANGUM_FUNCTIONS, OTHER_FUNCTIONS, RAW
+from benchmarks.suites.lambda_service import LambdaService, lambda_service
+from benchmarks.work.events import SOURCES
+
+__all__ = [
+    "EVENT",
+    "OURS",
+    "PEER",
+    "STREAMS",
+    "WAITS",
+    "WAIT_S",
+    "Runtime",
+    "end",
+    "memory_bytes",
+    "on_cpu_s",
+    "runtimes",
+]
+
+OURS, PEER = "mangum.runtime", "awslambdaric, 0.22"
+EVENT = json.dumps(SOURCES["HTTP API 2.0"]).encode()
+WAITS, STREAMS = "waits", "streams"
+WAIT_S = 0.1
+_FUNCTIONS = {
+    RAW: MANGUM_FUNCTIONS[RAW],
+    FASTAPI_5: MANGUM_FUNCTIONS[FASTAPI_5],
+    WAITS: f"""\
+import asyncio
+
+from mangum import Mangum
+
+
+async def app(scope, receive, send):
+    await asyncio.sleep({WAIT_S})
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": b""}})
+
+
+handler = Mangum(app, lifespan="off")
+""",
+    STREAMS: "from hello_app import streaming\nfrom mangum import Mangum\n\nhandler = Mangum(streaming)\n",
+}
+_FLOOR = ROOT / "benchmarks" / "work" / "runtime_floor.py"
+
+
+class Runtime:
+    """One runtime with its handler, and the functions that it can run."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], folders: Sequence[Path], root: Path, handler: str = ""
+    ) -> None:
+        """`handler` names one of the other ways, where it is no mangum."""
+        self.name = name
+        self._folders = folders
+        self._command = [sys.executable, "-P", "-S", "-s", *command]
+        self._root = root / name
+        codes = {RAW: OTHER_FUNCTIONS[handler]} if handler else _FUNCTIONS
+        for app, code in codes.items():
+            folder = self._root / app
+            folder.mkdir(parents=True)
+            (folder / "function.py").write_text(code)
+            (folder / "hello_app.py").write_bytes((ROOT / "benchmarks" / "work" / "app.py").read_bytes())
+        # Bytecode, as a deployment has it: all sides' alike.
+        compiled = [str(self._root), *(str(folder / "mangum") for folder in folders)]
+        subprocess.run([sys.executable, "-m", "compileall", "-q", *compiled], stdout=subprocess.DEVNULL)
+
+    def start(self, app: str, service: LambdaService, **environment: str) -> subprocess.Popen[bytes]:
+        """A process of it."""
+        folder = self._root / app
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MANGUM_", "COV", "PYTHON"))}
+        variables = {
+            **kept,
+            "AWS_LAMBDA_RUNTIME_API": service.address,
+            "AWS_LAMBDA_FUNCTION_NAME": "hello",
+            "AWS_LAMBDA_FUNCTION_VERSION": "1",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+            "LAMBDA_TASK_ROOT": str(folder),
+            "PYTHONPATH": os.pathsep.join(map(str, (*self._folders, folder))),
+            **environment,
+        }
+        return subprocess.Popen(self._command, cwd=folder, env=variables)
+
+    @contextmanager
+    def running(self, app: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], LambdaService]]:
+        """A process of it that has answered once, and the Runtime API that it asks."""
+        with lambda_service() as service:
+            process = self.start(app, service, **environment)
+            try:
+                service.invoke_hello(EVENT)
+                yield process, service
+            finally:
+                end([process])
+
+    def first_answer_s(self, app: str) -> Sample:
+        """From the start of a process to its first answer."""
+        started = perf_counter()
+        with self.running(app) as (process, _):
+            return Sample(perf_counter() - started, on_cpu_s(process))
+
+
+def runtimes(run: Run, root: Path) -> dict[str, Runtime]:
+    """Those that take part, by name.
+
+    Raises:
+        BenchmarkError: one could not be installed.
+    """
+    if not Path("/proc/self/task").exists():
+        raise BenchmarkError("It needs Linux.")
+    if find_spec("httptools") is None and not run.peers:
+        raise BenchmarkError('pip install "mangum[runtime]"')
+    ours, *_ = run.mangum_sides()
+    own_command = ("-m", "mangum.runtime", "function.handler")
+    found = {}
+    if run.peers:
+        ours_plain = run.installed(ours, HTTPTOOLS)
+        framework = run.with_framework([ours_plain])[0].folders
+        found[OURS] = Runtime(OURS, own_command, framework, root)
+        fast = f"{OURS}, speed"
+        found[fast] = Runtime(fast, own_command, run.with_speed(ours).folders, root)
+    else:
+        spec = find_spec("httptools")
+        assert spec is not None
+        assert spec.origin is not None
+        found[OURS] = Runtime(OURS, own_command, (ROOT, Path(spec.origin).parent.parent), root)
+    found["floor"] = Runtime("floor", (str(_FLOOR),), (), root)
+    if "awslambdaric" in run.peers:
+        aws, _ = run.folders("awslambdaric")
+        command = ("-m", "awslambdaric", "function.handler")
+        if "0.22" in run.peers:
+            side = run.with_framework([Side(PEER, run.folders("0.22")[:1])])[0]
+            found[PEER] = Runtime(PEER, command, (*side.folders, aws), root)
+        found["awslambdaric, ours"] = Runtime("awslambdaric, ours", command, (ROOT, aws), root)
+        for peer in ("apig-wsgi", "serverless-wsgi", "Powertools"):
+            if peer in run.peers:
+                name = f"awslambdaric, {peer}"
+                found[name] = Runtime(name, command, (run.folders(peer)[0], aws), root, peer)
+    return found
+
+
+def on_cpu_s(process: subprocess.Popen[bytes]) -> float:
+    """The seconds that its threads have been on a processor: https://docs.kernel.org/scheduler/sched-stats.html"""
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def memory_bytes(process: subprocess.Popen[bytes]) -> int:
+    """What is its own, and its share of what several have together."""
+    rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Pss:"))
+
+
+def end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End them, at once."""
+    for process in processes:
+        process.kill()
+        process.wait()
