@@ -19,6 +19,7 @@ __all__ = [
     "PEERS",
     "PEER_VERSION",
     "SPEED",
+    "STORES",
     "WEBSOCKET_PEER_VERSION",
     "Peer",
     "install",
@@ -59,6 +60,7 @@ PEERS = {
 }
 # What several sides have alike.
 FRAMEWORK = ("fastapi>=0.115",)
+STORES = ("anyio>=4.5", "redis>=5.2", "asyncpg>=0.32", "aiobotocore>=2.21")  # mangum[redis,postgresql,aws], alone
 HTTPTOOLS = ("httptools>=0.6.4",)
 SPEED = ("orjson>=3.10.7", "pybase64>=1.4", *HTTPTOOLS)
 

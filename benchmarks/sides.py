@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.peers import FRAMEWORK, PEER_VERSION, PEERS, SPEED, WEBSOCKET_PEER_VERSION, install
+from benchmarks.peers import FRAMEWORK, PEER_VERSION, PEERS, SPEED, STORES, WEBSOCKET_PEER_VERSION, install
 from benchmarks.rounds import Method
 
 __all__ = [
@@ -98,16 +98,17 @@ class Run:
         return replace(side, folders=(*side.folders, install(_PEER_CACHE, requirements)))
 
     def websocket_sides(self) -> list[Side]:
-        """This project with the libraries that this interpreter has, and mangum 0.12 with its own.
+        """This project and mangum 0.12, each with the libraries of its stores; without the peer, with those that this
+        interpreter has.
 
         Raises:
-            BenchmarkError: the peer could not be installed.
+            BenchmarkError: something could not be installed.
         """
-        packages = (_folder_of("anyio"), Path(sysconfig.get_path("platlib")))  # the latter has what is compiled
-        sides = [Side("ours", (ROOT, *dict.fromkeys(folder for folder in packages if folder is not None)))]
         if "0.12" in self.peers:
-            sides.append(Side("0.12", self.folders("0.12"), WEBSOCKET_PEER_VERSION))
-        return sides
+            ours = Side("ours", (ROOT, install(_PEER_CACHE, STORES)))
+            return [ours, Side("0.12", self.folders("0.12"), WEBSOCKET_PEER_VERSION)]
+        packages = (_folder_of("anyio"), Path(sysconfig.get_path("platlib")))  # the latter has what is compiled
+        return [Side("ours", (ROOT, *dict.fromkeys(folder for folder in packages if folder is not None)))]
 
     def boto3_side(self) -> Side:
         """boto3, as it was installed beside mangum 0.12."""

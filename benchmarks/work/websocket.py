@@ -7,12 +7,10 @@ import os
 import resource
 import sys
 import time
-from http.client import HTTPConnection
 from itertools import repeat
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 from benchmarks.work.events import Context
 from benchmarks.work.operations import Operation, WrongAnswer
@@ -138,6 +136,8 @@ def blocking_posts(url: str) -> Operation:
 
 def bare_posts(url: str) -> Operation:
     """The floor: one request after the other to the endpoint, over a connection that is kept, with no signature."""
+    from http.client import HTTPConnection  # here, since a fresh process is timed with what it imports
+
     connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
     path = f"{urlsplit(url).path}/@connections/{_ID}"
 
@@ -191,6 +191,8 @@ def _member(index: int) -> str:
 
 def _count(url: str) -> int:
     """How many requests the endpoint has had."""
+    from urllib.request import urlopen
+
     root = url.rpartition("/")[0]
     with urlopen(f"{root}/count", timeout=10) as response:
         return int(response.read())
