@@ -129,7 +129,12 @@ def _folder_of(package: str) -> Path | None:
 
 
 def spawn(
-    side: Side, *arguments: str, stdin: int | None = None, stdout: int | None = None, stderr: int | None = None
+    side: Side,
+    *arguments: str,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    **environment: str,
 ) -> subprocess.Popen[str]:
     """A process of Python that finds nothing but the standard library and the side's folders, on one core.
 
@@ -139,7 +144,7 @@ def spawn(
     with _on_one_core():
         return subprocess.Popen(
             [sys.executable, "-P", "-S", "-s", *arguments],
-            env={**kept, "PYTHONPATH": os.pathsep.join(map(str, side.folders)), "PYTHONHASHSEED": "0"},
+            env={**kept, "PYTHONPATH": os.pathsep.join(map(str, side.folders)), "PYTHONHASHSEED": "0", **environment},
             encoding="utf-8",
             stdin=stdin,
             stdout=stdout,

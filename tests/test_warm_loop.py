@@ -105,6 +105,27 @@ async def test_inside_a_running_loop_the_error_names_the_way_out() -> None:
     assert (await handler.invoke(EVENT, None))["statusCode"] == 200
 
 
+@pytest.mark.parametrize("is_lambda", [True, False])
+def test_in_lambda_the_collector_is_kept_from_what_stays(is_lambda: bool) -> None:
+    """In a process of its own, since it concerns all of it."""
+    program = textwrap.dedent("""
+        import gc
+        from mangum import Mangum
+        from tests.apps import hello
+        from benchmarks.work.events import SOURCES
+        handler = Mangum(hello)
+        assert gc.get_freeze_count() == 0
+        for _ in range(3):
+            handler(SOURCES["ALB"], None)
+        print(gc.get_freeze_count())
+    """)
+    environment = {name: value for name, value in os.environ.items() if name != "AWS_LAMBDA_RUNTIME_API"}
+    if is_lambda:
+        environment["AWS_LAMBDA_RUNTIME_API"] = "127.0.0.1:9001"
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert (int(run.stdout) > 1_000) is is_lambda
+
+
 def test_no_loop_of_the_callers_is_touched() -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

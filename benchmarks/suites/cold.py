@@ -102,8 +102,13 @@ def _start(folder: Path) -> tuple[Sample, Sample]:
     side = Side("function", (folder,))
     before = _cpu_of_children_s()
     started = perf_counter()
-    event = repr(SOURCES["HTTP API 2.0"])
-    with spawn(side, "-B", _PROGRAM, event, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with spawn(
+        side,
+        *("-B", _PROGRAM, repr(SOURCES["HTTP API 2.0"])),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        AWS_LAMBDA_RUNTIME_API="127.0.0.1:9001",
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         first = process.stdout.readline()
