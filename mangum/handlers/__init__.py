@@ -34,7 +34,7 @@ _MODULES = {
     "FunctionURL": "function_url",
     "HTTPGateway": "api_gateway",
     "HTTPGatewayV1": "api_gateway",
-    "HTTPGatewayV2": "api_gateway",
+    "HTTPGatewayV2": "http_api",
     "LambdaAtEdge": "lambda_at_edge",
     "VPCLattice": "vpc_lattice",
     "VPCLatticeV1": "vpc_lattice",

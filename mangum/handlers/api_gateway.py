@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mangum.handlers.base import HTTPHandler
 from mangum.handlers.headers import HeaderPairs
-from mangum.handlers.paths import decode_sent_path, is_below, quote_decoded_path
+from mangum.handlers.http_api import HTTPAPI, HTTPGatewayV2
+from mangum.handlers.paths import decode_sent_path
 from mangum.handlers.payload_v1 import PayloadV1
-from mangum.handlers.payload_v2 import PayloadV2
 from mangum.handlers.sources import Source
 from mangum.types import LambdaEvent, Scope
 
@@ -29,21 +28,7 @@ class APIGateway(PayloadV1):
         return decode_sent_path(path)
 
 
-class _HTTPAPI(HTTPHandler):
-    """What both payload formats of an HTTP API share. The path arrives decoded, and what was sent is lost; only
-    emulators hand it over as it was sent."""
-
-    def _read_decoded_path(self, path: str, host: str | None) -> tuple[str, bytes]:
-        return decode_sent_path(path) if self._comes_from_emulator(host) else quote_decoded_path(path)
-
-    def _mount_from_event(self, path: str, raw_path: bytes) -> tuple[str, bytes, str]:
-        """A named stage is the first segment of the path."""
-        stage = (self.event.get("requestContext") or {}).get("stage")
-        root_path = f"/{stage}"
-        return path, raw_path, root_path if stage and is_below(path, root_path) else ""
-
-
-class HTTPGatewayV1(PayloadV1, _HTTPAPI):
+class HTTPGatewayV1(PayloadV1, HTTPAPI):
     """An HTTP API with payload format 1.0."""
 
     sources = frozenset({Source.HTTP_API_V1})
@@ -53,21 +38,10 @@ class HTTPGatewayV1(PayloadV1, _HTTPAPI):
 
     def _mount_from_event(self, path: str, raw_path: bytes) -> tuple[str, bytes, str]:
         mounted = PayloadV1._mount_from_event(self, path, raw_path)
-        return mounted if mounted[2] else _HTTPAPI._mount_from_event(self, path, raw_path)
+        return mounted if mounted[2] else HTTPAPI._mount_from_event(self, path, raw_path)
 
 
-class HTTPGatewayV2(PayloadV2, _HTTPAPI):
-    """An HTTP API with payload format 2.0."""
-
-    sources = frozenset({Source.HTTP_API_V2})
-
-    def _read_path(self, host: str | None) -> tuple[str, bytes]:
-        event = self.event
-        path = event.get("rawPath") or event["requestContext"]["http"].get("path") or "/"
-        return self._read_decoded_path(path, host)
-
-
-class HTTPGateway(_HTTPAPI):
+class HTTPGateway(HTTPAPI):
     """An HTTP API, in the place where mangum 0.22 has it: a `HTTPGatewayV1` or `HTTPGatewayV2` besides, by the event's
     payload format. So is a subclass."""
 
@@ -85,5 +59,5 @@ class HTTPGateway(_HTTPAPI):
 
 
 @cache
-def _with_payload(cls: type[HTTPGateway], payload: type[_HTTPAPI]) -> type[HTTPGateway]:
+def _with_payload(cls: type[HTTPGateway], payload: type[HTTPAPI]) -> type[HTTPGateway]:
     return type(cls.__name__, (cls, payload), {"sources": cls.sources})

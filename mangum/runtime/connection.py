@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import TypeAlias, cast
 
@@ -64,6 +65,12 @@ class Connection(asyncio.BufferedProtocol):
         """
         async with asyncio.timeout(_CONNECT_S):
             _, connection = await asyncio.get_running_loop().create_connection(cls, host, port)
+        return connection
+
+    @classmethod
+    async def adopt(cls, sock: socket.socket) -> Connection:
+        """Take over a socket that is connected."""
+        _, connection = await asyncio.get_running_loop().create_connection(cls, sock=sock)
         return connection
 
     def send(self, request: bytes, receive: Callable[[Outcome], None]) -> None:

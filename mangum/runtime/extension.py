@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 
 from mangum.runtime.api import host_and_port, said
 from mangum.runtime.connection import Connection, Outcome
@@ -23,22 +24,33 @@ class Extension:
 
     def __init__(self, address: str) -> None:
         self._address = address
+        self._socket: socket.socket | None = None  # on which it has been asked for
         self._connection: Connection | None = None
 
+    def begin(self) -> None:
+        """Ask to be registered. The answer comes while the application is imported: to wait for it afterwards would
+        take a millisecond of a cold start."""
+        try:
+            self._socket = socket.create_connection(host_and_port(self._address), timeout=_ANSWER_S)
+            self._socket.sendall(
+                f"POST /2020-01-01/extension/register HTTP/1.1\r\nHost: {self._address}\r\n"
+                f"Lambda-Extension-Name: {_NAME}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(_BODY)}\r\n\r\n".encode()
+                + _BODY
+            )
+        except OSError as error:
+            self._give_up(error)
+
     async def register(self) -> None:
-        """Register. Where Lambda will not have it, there is no SIGTERM, and nothing else."""
+        """Be registered. Where Lambda will not have it, there is no SIGTERM, and nothing else."""
+        if self._socket is None:
+            return
         try:
             async with asyncio.timeout(_ANSWER_S):
-                connection = self._connection = await Connection.open(*host_and_port(self._address))
-                response = await connection.ask(
-                    f"POST /2020-01-01/extension/register HTTP/1.1\r\nHost: {self._address}\r\n"
-                    f"Lambda-Extension-Name: {_NAME}\r\nContent-Type: application/json\r\n"
-                    f"Content-Length: {len(_BODY)}\r\n\r\n".encode()
-                    + _BODY
-                )
+                connection = self._connection = await Connection.adopt(self._socket)
+                response = await connection.ask(b"")  # beyond what has been sent
         except (OSError, TimeoutError) as error:
-            self.close()
-            logger.info("There will be no SIGTERM: the runtime could not be registered as an extension. %s", error)
+            self._give_up(error)
             return
         identifier = response.headers.get(b"lambda-extension-identifier")
         if response.status != 200 or identifier is None:
@@ -50,10 +62,17 @@ class Extension:
             _ignore,
         )
 
+    def _give_up(self, error: Exception) -> None:
+        self.close()
+        logger.info("There will be no SIGTERM: the runtime could not be registered as an extension. %s", error)
+
     def close(self) -> None:
         """Hang up."""
         if self._connection is not None:
             self._connection.close()
+        elif self._socket is not None:
+            self._socket.close()
+        self._socket = None
 
 
 def _ignore(outcome: Outcome) -> None:

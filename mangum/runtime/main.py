@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 from mangum.adapter import Mangum
 from mangum.exceptions import ConfigurationError
-from mangum.runtime import snapstart
 from mangum.runtime.api import RuntimeAPI
 from mangum.runtime.errors import ContainerBroken, RuntimeAPIUnreachable, describe
 from mangum.runtime.extension import Extension
@@ -45,9 +44,12 @@ class Runtime:
     def run(self) -> int:
         """Run until Lambda ends it. Returns the exit status."""
         extend_path(self._settings.task_root, self._settings.runtime_dir)
+        if self._settings.registers:
+            self._extension.begin()
         try:
             handler = self.load()
         except Exception as error:
+            self._extension.close()
             return asyncio.run(self._refuse(b"/init/error", error, _FAILED))
         try:
             if isinstance(handler, Mangum):
@@ -64,8 +66,7 @@ class Runtime:
 
     async def _live(self, handler: Handler) -> int:
         try:
-            if self._settings.registers:
-                await self._extension.register()
+            await self._extension.register()
             if isinstance(handler, Mangum):
                 await handler.astart()
         except Exception as error:
@@ -83,6 +84,8 @@ class Runtime:
 
     async def _pass_snapshot(self, handler: Handler) -> int:
         """From the end of init to an environment that was made of it. Returns the exit status if that fails."""
+        from mangum.runtime import snapstart
+
         api = RuntimeAPI(self._settings.api)
         try:
             await snapstart.run_before_snapshot()

@@ -4,7 +4,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 from mangum.exceptions import ConfigurationError
 
@@ -16,8 +17,8 @@ _OFF = ("0", "false", "no", "off")
 _LEVELS = {"TRACE": "DEBUG", "FATAL": "CRITICAL", "WARN": "WARNING"}
 
 
-class Settings(NamedTuple):
-    """How the runtime runs. (A dataclass takes a millisecond of a cold start to make.)"""
+class Settings(SimpleNamespace):
+    """How the runtime runs. (A dataclass takes a millisecond of a cold start to make, a named tuple half of one.)"""
 
     api: str  # host and port of the Runtime API
     target: str  # the handler, as "module:attribute" or "module.attribute"
@@ -79,7 +80,9 @@ class Settings(NamedTuple):
             log_stream_name=environment.get("AWS_LAMBDA_LOG_STREAM_NAME"),
         )
         descriptor = environment.get("_LAMBDA_TELEMETRY_LOG_FD", "")
-        return settings._replace(telemetry_fd=int(descriptor)) if descriptor.isdecimal() else settings
+        if descriptor.isdecimal():
+            settings.telemetry_fd = int(descriptor)
+        return settings
 
 
 def _concurrency(value: str) -> int:
