@@ -26,7 +26,9 @@ from benchmarks.targets import judge
 
 __all__ = ["main"]
 
-_RESULTS = ROOT / "benchmarks" / "results"
+# The result of a whole run is kept, and in the repository; that of less is apart.
+_RESULT = ROOT / "benchmarks" / "results" / "latest.json"
+_PARTIAL_RESULT = ROOT / "benchmarks" / "results" / "partial" / "latest.json"
 _WIDTH_OF_A_FILE = 160
 _BECAME_SLOWER = 3
 
@@ -49,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"no such suite: {', '.join(unknown)} (there are {', '.join(SUITES)})")
     peers = _peers(parser, options.peers)
+    is_whole = not options.suites and not options.quick and peers == frozenset(PEERS)
+    options.json = options.json or (_RESULT if is_whole else _PARTIAL_RESULT)
     try:
         old = None if options.compare is None else read_result(options.compare)
         new = _run(console, options.suites or list(SUITES), Run(QUICK if options.quick else FULL, peers), options)
@@ -147,9 +151,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--json",
         type=Path,
-        default=_RESULTS / "latest.json",
         metavar="FILE",
-        help="where the result goes, with plots beside it (default: %(default)s)",
+        help="where the result goes, with plots beside it (default: below benchmarks/results)",
     )
     parser.add_argument(
         "--compare", type=Path, metavar="OLD", help="show what became slower than in this result; exit status 3 if so"

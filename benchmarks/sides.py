@@ -82,20 +82,24 @@ class Run:
         Raises:
             BenchmarkError: it could not be.
         """
-        return install(_PEER_CACHE, PEERS[peer].requirements), ROOT
+        return self.install(PEERS[peer].requirements), ROOT
+
+    def install(self, requirements: tuple[str, ...]) -> Path:
+        """Where these packages are; they are installed if they are not yet.
+
+        Raises:
+            BenchmarkError: they could not be.
+        """
+        return install(_PEER_CACHE, requirements)
 
     def with_framework(self, sides: list[Side]) -> list[Side]:
         """The same, each with the same FastAPI."""
-        folder = install(_PEER_CACHE, FRAMEWORK)
+        folder = self.install(FRAMEWORK)
         return [replace(side, folders=(*side.folders[:1], folder, *side.folders[1:])) for side in sides]
 
     def with_speed(self, side: Side) -> Side:
-        """The same, with what `mangum[speed,runtime]` has."""
-        return self.installed(side, SPEED)
-
-    def installed(self, side: Side, requirements: tuple[str, ...]) -> Side:
-        """The same, with these packages."""
-        return replace(side, folders=(*side.folders, install(_PEER_CACHE, requirements)))
+        """The same, with what `mangum[speed]` has."""
+        return replace(side, folders=(*side.folders, self.install(SPEED)))
 
     def websocket_sides(self) -> list[Side]:
         """This project and mangum 0.12, each with the libraries of its stores; without the peer, with those that this
@@ -105,7 +109,7 @@ class Run:
             BenchmarkError: something could not be installed.
         """
         if "0.12" in self.peers:
-            ours = Side("ours", (ROOT, install(_PEER_CACHE, STORES)))
+            ours = Side("ours", (ROOT, self.install(STORES)))
             return [ours, Side("0.12", self.folders("0.12"), WEBSOCKET_PEER_VERSION)]
         packages = (_folder_of("anyio"), Path(sysconfig.get_path("platlib")))  # the latter has what is compiled
         return [Side("ours", (ROOT, *dict.fromkeys(folder for folder in packages if folder is not None)))]

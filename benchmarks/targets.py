@@ -44,7 +44,7 @@ _TARGETS = (
 )
 _MOST_GROWTH_MB = 10.0
 _MOST_STATE = "1,000 entries in its state"
-_MOST_STATE_GROWTH = 1.25
+_MOST_STATE_GROWTH = 1.1
 
 
 @dataclass(frozen=True)

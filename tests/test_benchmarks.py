@@ -56,7 +56,7 @@ def test_sides_are_measured_in_turn_and_the_first_round_does_not_count() -> None
 
     summaries = interleave({"ours": measure_ours, "0.22": measure_theirs}, rounds=2)
 
-    assert order == ["ours", "0.22"] * 3
+    assert order == ["ours", "0.22", "0.22", "ours", "ours", "0.22"]
     assert summaries == {"ours": Summary(1.0, 1.0, 1.0, 2), "0.22": Summary(2.0, 2.0, 2.0, 2)}
     assert ratio(summaries, "ours", "0.22") == 0.5
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import resource
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -14,7 +13,7 @@ from urllib.request import urlopen
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.outcomes import Outcome, Row
-from benchmarks.rounds import Sample, interleave, summarize
+from benchmarks.rounds import Sample, interleave, summarize, take_turns
 from benchmarks.sides import ROOT, Run, Side, spawn
 from benchmarks.suites.functions import MANGUM_FUNCTIONS, OTHER_FUNCTIONS, RAW, write_function
 from benchmarks.suites.servers import serving
@@ -47,9 +46,10 @@ def run_cold(run: Run) -> Outcome:
             if app == RAW:
                 folders["floor"] = write_function(root / app / "floor", OTHER_FUNCTIONS["floor"], [])
             rounds = run.method.processes if app == RAW else max(2, run.method.processes // 3)
-            both = _measure(folders, rounds)
-            answers.append(Row(_ANSWER, app, {side: summarize(each[1]) for side, each in both.items()}))
-            imports.append(Row(_IMPORT, app, {side: summarize(each[0]) for side, each in both.items()}))
+            both = take_turns({side: partial(_start, folder) for side, folder in folders.items()}, rounds)
+            for group, index, found in ((_IMPORT, 0, imports), (_ANSWER, 1, answers)):
+                summaries = {side: summarize([each[index] for each in pairs]) for side, pairs in both.items()}
+                found.append(Row(group, app, summaries))
         ours = root / RAW / "ours"
         for peer in ("apig-wsgi", "serverless-wsgi", "Powertools", "web adapter"):
             if peer in run.peers:
@@ -75,22 +75,11 @@ def _other_way(run: Run, peer: str, ours: Path, folder: Path) -> Row:
             side = Side(peer, (packages, ROOT), has_mangum=False)
             measurements = {"ours": partial(_answered, ours), peer: partial(_served_s, side)}
             return Row(_OTHER_WAYS, peer, interleave(measurements, rounds), other=peer)
-        both = _measure({"ours": ours, peer: write_function(folder, OTHER_FUNCTIONS[peer], [installed])}, rounds)
-        return Row(_OTHER_WAYS, peer, {side: summarize(each[1]) for side, each in both.items()}, other=peer)
+        theirs = write_function(folder, OTHER_FUNCTIONS[peer], [installed])
+        measurements = {"ours": partial(_answered, ours), peer: partial(_answered, theirs)}
+        return Row(_OTHER_WAYS, peer, interleave(measurements, rounds), other=peer)
     except BenchmarkError as error:
         return Row(_OTHER_WAYS, peer, {}, {peer: error.in_short}, other=peer)
-
-
-def _measure(folders: Mapping[str, Path], rounds: int) -> dict[str, tuple[list[Sample], list[Sample]]]:
-    """For each side the times to the end of the import and to the answer, in turn."""
-    samples: dict[str, tuple[list[Sample], list[Sample]]] = {side: ([], []) for side in folders}
-    for number in range(rounds + 1):
-        for side, folder in folders.items():
-            imported, answered = _start(folder)
-            if number:  # the first warms up: files are read from the disk
-                samples[side][0].append(imported)
-                samples[side][1].append(answered)
-    return samples
 
 
 def _answered(folder: Path) -> Sample:

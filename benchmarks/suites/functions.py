@@ -115,7 +115,7 @@ def write_function(folder: Path, code: str, packages: Iterable[Path]) -> Path:
     (folder / "function.py").write_text(code)
     shutil.copy(ROOT / "benchmarks" / "work" / "app.py", folder / "hello_app.py")
     for package in packages:
-        inside = [package] if (package / "__init__.py").exists() else list(package.iterdir())
+        inside = [package] if (package / "__init__.py").exists() else sorted(package.iterdir())
         for path in inside:
             if path.is_dir() and path.name not in ("__pycache__", "bin"):
                 shutil.copytree(path, folder / path.name, ignore=_NO_BYTECODE, dirs_exist_ok=True)

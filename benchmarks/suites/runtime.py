@@ -15,7 +15,7 @@ from benchmarks.rounds import Method, Sample, interleave
 from benchmarks.sides import Run
 from benchmarks.suites.functions import FASTAPI_5, RAW
 from benchmarks.suites.lambda_service import LambdaService
-from benchmarks.suites.runtimes import EVENT, OURS, PEER, on_cpu_s, runtimes
+from benchmarks.suites.runtimes import EVENT, FAST, OURS, PEER, on_cpu_s, runtimes
 
 __all__ = ["run_runtime"]
 
@@ -40,11 +40,10 @@ def run_runtime(run: Run) -> Outcome:
             summaries = interleave(measurements, run.method.rounds)
         pair = {side: summaries[side] for side in (OURS, PEER, "floor") if side in summaries}
         rows = [Row(_CPU, "hello, default lifespan", pair)]
-        fast = f"{OURS}, speed"
-        if fast in summaries:
-            rows.append(Row(_CPU, "the same, with speed", {**pair, OURS: summaries[fast]}))
+        if FAST in summaries:
+            rows.append(Row(_CPU, "the same, with speed", {**pair, OURS: summaries[FAST]}))
         for side, summary in summaries.items():
-            if side not in (OURS, PEER, "floor", fast):
+            if side not in (OURS, PEER, "floor", FAST):
                 rows.append(Row(_CPU, f"beside {side}", {OURS: summaries[OURS], side: summary}, other=side))
         both = {side: found[side] for side in (OURS, PEER) if side in found}
         for app in (RAW, FASTAPI_5) if run.peers else (RAW,):

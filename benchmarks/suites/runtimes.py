@@ -13,15 +13,16 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.peers import HTTPTOOLS
+from benchmarks.peers import FRAMEWORK, HTTPTOOLS, SPEED
 from benchmarks.rounds import Sample
-from benchmarks.sides import ROOT, Run, Side
-from benchmarks.suites.functions import FASTAPI_5, MANGUM_FUNCTIONS, OTHER_FUNCTIONS, RAW
+from benchmarks.sides import ROOT, Run
+from benchmarks.suites.functions import FASTAPI_5, MANGUM_FUNCTIONS, OTHER_FUNCTIONS, RAW, write_function
 from benchmarks.suites.lambda_service import LambdaService, lambda_service
 from benchmarks.work.events import SOURCES
 
 __all__ = [
     "EVENT",
+    "FAST",
     "OURS",
     "PEER",
     "STREAMS",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 OURS, PEER = "mangum.runtime", "awslambdaric, 0.22"
+FAST = f"{OURS}, speed"
 EVENT = json.dumps(SOURCES["HTTP API 2.0"]).encode()
 WAITS, STREAMS = "waits", "streams"
 WAIT_S = 0.1
@@ -61,25 +63,26 @@ _FLOOR = ROOT / "benchmarks" / "work" / "runtime_floor.py"
 
 
 class Runtime:
-    """One runtime with its handler, and the functions that it can run."""
+    """One runtime with its handler, and the functions that it can run. As deployed, a function's folder has all that it
+    imports, and bytecode of it."""
 
     def __init__(
-        self, name: str, command: Sequence[str], folders: Sequence[Path], root: Path, handler: str = ""
+        self,
+        name: str,
+        command: Sequence[str],
+        packages: Sequence[Path],
+        root: Path,
+        functions: dict[str, str],
+        framework: Path | None = None,
     ) -> None:
-        """`handler` names one of the other ways, where it is no mangum."""
+        """`packages` are those of `write_function`, and `framework` one more where FastAPI is run."""
         self.name = name
-        self._folders = folders
         self._command = [sys.executable, "-P", "-S", "-s", *command]
         self._root = root / name
-        codes = {RAW: OTHER_FUNCTIONS[handler]} if handler else _FUNCTIONS
-        for app, code in codes.items():
-            folder = self._root / app
-            folder.mkdir(parents=True)
-            (folder / "function.py").write_text(code)
-            (folder / "hello_app.py").write_bytes((ROOT / "benchmarks" / "work" / "app.py").read_bytes())
-        # Bytecode, as a deployment has it: all sides' alike.
-        compiled = [str(self._root), *(str(folder / "mangum") for folder in folders)]
-        subprocess.run([sys.executable, "-m", "compileall", "-q", *compiled], stdout=subprocess.DEVNULL)
+        for app, code in functions.items():
+            further = [framework] if framework is not None and app == FASTAPI_5 else []
+            write_function(self._root / app, code, [*packages, *further])
+        subprocess.run([sys.executable, "-m", "compileall", "-q", str(self._root)], stdout=subprocess.DEVNULL)
 
     def start(self, app: str, service: LambdaService, **environment: str) -> subprocess.Popen[bytes]:
         """A process of it."""
@@ -92,7 +95,7 @@ class Runtime:
             "AWS_LAMBDA_FUNCTION_VERSION": "1",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
             "LAMBDA_TASK_ROOT": str(folder),
-            "PYTHONPATH": os.pathsep.join(map(str, (*self._folders, folder))),
+            "PYTHONPATH": str(folder),
             **environment,
         }
         return subprocess.Popen(self._command, cwd=folder, env=variables)
@@ -125,33 +128,35 @@ def runtimes(run: Run, root: Path) -> dict[str, Runtime]:
         raise BenchmarkError("It needs Linux.")
     if find_spec("httptools") is None and not run.peers:
         raise BenchmarkError('pip install "mangum[runtime]"')
-    ours, *_ = run.mangum_sides()
-    own_command = ("-m", "mangum.runtime", "function.handler")
-    found = {}
-    if run.peers:
-        ours_plain = run.installed(ours, HTTPTOOLS)
-        framework = run.with_framework([ours_plain])[0].folders
-        found[OURS] = Runtime(OURS, own_command, framework, root)
-        fast = f"{OURS}, speed"
-        found[fast] = Runtime(fast, own_command, run.with_speed(ours).folders, root)
-    else:
-        spec = find_spec("httptools")
-        assert spec is not None
-        assert spec.origin is not None
-        found[OURS] = Runtime(OURS, own_command, (ROOT, Path(spec.origin).parent.parent), root)
-    found["floor"] = Runtime("floor", (str(_FLOOR),), (), root)
+    found = {"floor": Runtime("floor", (str(_FLOOR),), (), root, {RAW: ""})}
+    own = ROOT / "mangum"
+    command = ("-m", "mangum.runtime", "function.handler")
+    if not run.peers:
+        packages = [own, _installed("httptools")]
+        alone = {app: code for app, code in _FUNCTIONS.items() if app != FASTAPI_5}
+        return {OURS: Runtime(OURS, command, packages, root, alone), **found}
+    framework = run.install(FRAMEWORK)
+    found[OURS] = Runtime(OURS, command, [own, run.install(HTTPTOOLS)], root, _FUNCTIONS, framework)
+    found[FAST] = Runtime(FAST, command, [own, run.install(SPEED)], root, {RAW: _FUNCTIONS[RAW]})
     if "awslambdaric" in run.peers:
         aws, _ = run.folders("awslambdaric")
         command = ("-m", "awslambdaric", "function.handler")
         if "0.22" in run.peers:
-            side = run.with_framework([Side(PEER, run.folders("0.22")[:1])])[0]
-            found[PEER] = Runtime(PEER, command, (*side.folders, aws), root)
-        found["awslambdaric, ours"] = Runtime("awslambdaric, ours", command, (ROOT, aws), root)
+            found[PEER] = Runtime(PEER, command, [run.folders("0.22")[0], aws], root, _FUNCTIONS, framework)
+        name = "awslambdaric, ours"
+        found[name] = Runtime(name, command, [own, aws], root, {RAW: _FUNCTIONS[RAW]})
         for peer in ("apig-wsgi", "serverless-wsgi", "Powertools"):
             if peer in run.peers:
                 name = f"awslambdaric, {peer}"
-                found[name] = Runtime(name, command, (run.folders(peer)[0], aws), root, peer)
+                found[name] = Runtime(name, command, [run.folders(peer)[0], aws], root, {RAW: OTHER_FUNCTIONS[peer]})
     return found
+
+
+def _installed(package: str) -> Path:
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def on_cpu_s(process: subprocess.Popen[bytes]) -> float:
