@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mangum import Mangum
     from mangum.types import ASGI, Message, Response
 
-__all__ = ["OPERATIONS", "Operation", "WrongAnswer", "check_answer"]
+__all__ = ["OPERATIONS", "Operation", "WrongAnswer", "check_answer", "each", "each_invocation"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,31 @@ class Operation:
 
     run: Callable[[int], float]
     close: Callable[[], None]
+
+
+def each(once: Callable[[], object]) -> Callable[[int], float]:
+    """The `run` of an operation that is a call without arguments."""
+
+    def run(iterations: int) -> float:
+        started = perf_counter()
+        for _ in repeat(None, iterations):
+            once()
+        return perf_counter() - started
+
+    return run
+
+
+def each_invocation(handler: Callable[[Any, Any], object], event: dict[str, Any]) -> Callable[[int], float]:
+    """The `run` of an operation that is a call of a Lambda handler."""
+
+    def run(iterations: int) -> float:
+        context = Context()
+        started = perf_counter()
+        for _ in repeat(None, iterations):
+            handler(event, context)
+        return perf_counter() - started
+
+    return run
 
 
 class WrongAnswer(Exception):
@@ -151,13 +176,7 @@ def body_floor(way: str, kind: str, size: int) -> Operation:
     once()
     _check(sent[0]["status"], sent[1]["body"], expected)
 
-    def run(iterations: int) -> float:
-        started = perf_counter()
-        for _ in repeat(None, iterations):
-            once()
-        return perf_counter() - started
-
-    return Operation(run, loop.close)
+    return Operation(each(once), loop.close)
 
 
 def asyncio_group(tasks: int) -> Operation:
@@ -256,14 +275,7 @@ def _closing(adapter: Mangum) -> Callable[[], None]:
 def _invocations(adapter: Mangum, event: dict[str, Any], expected: bytes) -> Operation:
     check_answer(adapter(event, Context()), expected)
 
-    def run(iterations: int) -> float:
-        context = Context()
-        started = perf_counter()
-        for _ in repeat(None, iterations):
-            adapter(event, context)
-        return perf_counter() - started
-
-    return Operation(run, _closing(adapter))
+    return Operation(each_invocation(adapter, event), _closing(adapter))
 
 
 def check_answer(answer: dict[str, Any], expected: bytes) -> None:

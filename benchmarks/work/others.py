@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from itertools import repeat
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.work.app import HELLO
 from benchmarks.work.events import SOURCES, Context
-from benchmarks.work.operations import Operation, check_answer
+from benchmarks.work.operations import Operation, check_answer, each, each_invocation
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -68,14 +66,7 @@ def other_way(peer: str) -> Operation:
     event = SOURCES["HTTP API 2.0"]
     check_answer(handler(event, Context()), HELLO)
 
-    def run(iterations: int) -> float:
-        context = Context()
-        started = perf_counter()
-        for _ in repeat(None, iterations):
-            handler(event, context)
-        return perf_counter() - started
-
-    return Operation(run, lambda: None)
+    return Operation(each_invocation(handler, event), lambda: None)
 
 
 def hop(port: int) -> Operation:
@@ -102,10 +93,4 @@ def hop(port: int) -> Operation:
 
     check_answer(answer(), HELLO)
 
-    def run(iterations: int) -> float:
-        started = perf_counter()
-        for _ in repeat(None, iterations):
-            answer()
-        return perf_counter() - started
-
-    return Operation(run, connection.close)
+    return Operation(each(answer), connection.close)

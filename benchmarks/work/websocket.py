@@ -7,13 +7,12 @@ import os
 import resource
 import sys
 import time
-from itertools import repeat
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from benchmarks.work.events import Context
-from benchmarks.work.operations import Operation, WrongAnswer
+from benchmarks.work.operations import Operation, WrongAnswer, each, each_invocation
 
 if TYPE_CHECKING:
     from mangum import Mangum
@@ -72,14 +71,7 @@ def websocket_message(dsn: str, url: str, *, old: bool = False) -> Operation:
         raise WrongAnswer("The answer did not arrive at the endpoint once.")
     message = _event("MESSAGE")
 
-    def run(iterations: int) -> float:
-        context = Context()
-        started = perf_counter()
-        for _ in repeat(None, iterations):
-            adapter(message, context)
-        return perf_counter() - started
-
-    return Operation(run, getattr(adapter, "close", lambda: None))
+    return Operation(each_invocation(adapter, message), getattr(adapter, "close", lambda: None))
 
 
 def first_message(dsn: str, url: str, *, old: bool = False) -> None:
@@ -141,14 +133,11 @@ def bare_posts(url: str) -> Operation:
     connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
     path = f"{urlsplit(url).path}/@connections/{_ID}"
 
-    def run(iterations: int) -> float:
-        started = perf_counter()
-        for _ in repeat(None, iterations):
-            connection.request("POST", path, _TEXT.encode())
-            connection.getresponse().read()
-        return perf_counter() - started
+    def post() -> None:
+        connection.request("POST", path, _TEXT.encode())
+        connection.getresponse().read()
 
-    return Operation(run, connection.close)
+    return Operation(each(post), connection.close)
 
 
 def peak_resident_bytes() -> int:
