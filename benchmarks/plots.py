@@ -9,23 +9,31 @@ from typing import Any
 __all__ = ["draw"]
 
 _OURS, _PEER, _FURTHER, _FLOOR = "#0f766e", "#c2410c", "#4338ca", "#9ca3af"
+_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 _MARKS = "osD^v"
 _SIZES = {"KB": 1_000, "MB": 1_000_000}
 _MEGABYTE = 1_000_000
 
+_OTHER_WAYS_WARM = "a hello-world by other ways, HTTP API 2.0 (ours: default)"
+_OTHER_WAYS_COLD = "a raw hello-world by other ways, to the first answer"
 # The bars of the main plot: what is shown, of which suite, by group and case, and beside whom.
 _BARS = (
     ("Warm request, lifespan off", "warm", "lifespan off", "HTTP API 2.0"),
     ("Warm request, default", "warm", "default", "HTTP API 2.0"),
     ("Warm request, process scope", "warm", "process scope (0.22: default)", "HTTP API 2.0"),
     ("FastAPI request, default", "warm", "FastAPI, five routes, HTTP API 2.0", "default"),
+    ("Warm hello-world, the fastest other way", "warm", _OTHER_WAYS_WARM, "apig-wsgi"),
     ("Translation of an event", "translate", "", "HTTP API 2.0"),
     ("Binary response of 1 MB, mangum[speed]", "bodies", "binary response, with speed", "1 MB"),
     ("Cold start, raw ASGI", "cold", "to the first answer", "raw ASGI"),
     ("Cold start, FastAPI", "cold", "to the first answer", "FastAPI, 100 routes and models"),
+    ("Cold hello-world, the fastest other way", "cold", _OTHER_WAYS_COLD, "apig-wsgi"),
     ("WebSocket message", "websocket", "warm", "SQLite"),
     ("Broadcast to 10,000", "broadcast", "", "10,000 connections"),
+    ("First byte of a stream", "stream", "first byte of ten chunks, 10 ms apart", "beside web adapter"),
+    ("100 invocations at once", "concurrency", "", "100 at once"),
     ("Runtime, CPU time", "runtime", "CPU time of an invocation", "hello, default lifespan"),
+    ("Runtime, cold start", "runtime", "fresh process to its first answer", "FastAPI, 5 routes"),
 )
 
 
@@ -76,14 +84,23 @@ def _ratios(axes: Any, suites: Mapping[str, Any]) -> bool:
     values = [value for _, value, _ in bars]
     positions = range(len(bars))
     axes.figure.set_size_inches(8, 0.55 * len(bars) + 1.2)
-    axes.barh(positions, values, color=[_OURS if value <= 1 else _PEER for value in values])
+    colours = [_OURS if value <= 1 else _PEER for value in values]
+    axes.barh(positions, [value - 1 for value in values], left=1, color=colours)
+    axes.set_xscale("log")
     axes.set_yticks(positions, labels, fontsize=8)
     axes.invert_yaxis()
     axes.axvline(1, color=_FLOOR, linestyle="--")
     for position, value in zip(positions, values, strict=True):
-        axes.text(value + 0.01, position, f"{value:.2f}", va="center", fontsize=9)
-    axes.set_xlim(0, max(1.1, *values) * 1.08)
-    axes.set_xlabel("time as a multiple of the peer's (less is faster)")
+        side, gap = ("right", 0.95) if value <= 1 else ("left", 1.05)
+        axes.text(
+            value * gap, position, f"{value:.2f}" if value >= 0.1 else f"{value:.3f}", va="center", ha=side, fontsize=9
+        )
+    least, most = min(1.0, *values) / 2, max(1.0, *values) * 2
+    axes.set_xlim(least, most)
+    axes.set_xticks([tick for tick in _TICKS if least < tick < most])
+    axes.set_xticks([], minor=True)
+    axes.xaxis.set_major_formatter(lambda tick, position: f"{tick:g}")
+    axes.set_xlabel("time as a multiple of the peer's: to the left faster, to the right slower")
     axes.set_title("mangum beside its peers", loc="left", fontweight="bold")
     return True
 
