@@ -55,6 +55,7 @@ async def run_invocation(
         LifespanFailure: startup or shutdown failed.
     """
     deadline = sandbox.watchdog().watch(context)
+    failure: Exception | None = None
     try:
         if lifespan is not None:
             await _run_within(lifespan, cycle, deadline)
@@ -65,24 +66,28 @@ async def run_invocation(
     except asyncio.CancelledError:
         if deadline is None or not deadline.expired:
             raise
+    except Exception as error:  # after what the log has to say of the deadline
+        failure = error
     finally:
         if deadline is not None:
             deadline.release()
     if deadline is not None and deadline.expired:
         _report_expiry(cycle)
+    if failure is not None:
+        raise failure
     if lifespan is not None:
         lifespan.raise_failure()
 
 
 async def _run_within(lifespan: Lifespan, cycle: Cycle, deadline: Deadline | None) -> None:
-    """Start the application up, run the cycle, and shut it down: all in the lifespan's task but the cycle.
+    """Start the application up, run the cycle, and shut it down.
 
-    A task group would do the same for 4 us more, a tenth of a warm invocation.
+    A task group around the lifespan's task would do the same, and take 4 us more: a tenth of a warm invocation.
     """
     if deadline is not None:
         deadline.aim(lifespan)
     lifespan.begin()
-    is_over = False
+    failed = False
     try:
         await lifespan.startup()
         if deadline is not None:
@@ -91,12 +96,12 @@ async def _run_within(lifespan: Lifespan, cycle: Cycle, deadline: Deadline | Non
             deadline.aim_at_host()
         await cycle.run(deadline, lifespan.state.copy())
     except BaseException as error:
-        is_over = deadline is None or not deadline.expired or not isinstance(error, asyncio.CancelledError)
+        failed = deadline is None or not deadline.expired or not isinstance(error, asyncio.CancelledError)
         raise
     finally:
         if deadline is not None:
             deadline.aim(lifespan)
-        lifespan.end(failed=is_over)
+        lifespan.end(failed=failed)
         await lifespan.wait_ended()
 
 

@@ -25,7 +25,8 @@ __all__ = ["run_cold"]
 _ANSWER, _IMPORT = "to the first answer", "to the end of the import"
 _OTHER_WAYS = "a raw hello-world by other ways, to the first answer"
 _PROGRAM = str(ROOT / "benchmarks" / "work" / "cold_start.py")
-_MOST_NAMED = 6
+_IMPORTS = "imports, with bytecode"
+_MOST_MODULES = 12
 
 
 def run_cold(run: Run) -> Outcome:
@@ -55,8 +56,7 @@ def run_cold(run: Run) -> Outcome:
             if peer in run.peers:
                 run.tell(peer)
                 others.append(_other_way(run, peer, ours, root / peer))
-    modules, note = _import_costs(run)
-    return Outcome("cold", rows=[*answers, *imports, *others, *modules], note=note)
+    return Outcome("cold", rows=[*answers, *imports, *others, *_import_costs(run)])
 
 
 def _function_of(side: Side, root: Path, code: str) -> Path:
@@ -123,21 +123,25 @@ def _served_s(side: Side) -> Sample:
     return Sample(seconds)
 
 
-def _import_costs(run: Run) -> tuple[list[Row], str]:
+def _import_costs(run: Run) -> list[Row]:
     """What `import mangum` takes beyond asyncio where bytecode is there, and the modules that take the most of it."""
     sides = [side for side in run.mangum_sides() if side.has_mangum]
-    found = interleave({side.name: partial(_import_s, side) for side in sides}, run.method.processes)
-    own = [entry for entry in _import_trace(sides[0]) if entry[0].startswith("mangum")]
-    dearest = sorted(own, key=lambda entry: -entry[1])[:_MOST_NAMED]
-    named = ", ".join(f"{module} {microseconds / 1000:.1f}" for module, microseconds in dearest)
-    foreign = sorted((e for e in _import_trace(sides[0]) if not e[0].startswith("mangum")), key=lambda e: -e[1])
-    brought = ", ".join(f"{module} {microseconds / 1000:.1f}" for module, microseconds in foreign[:_MOST_NAMED])
-    note = f"Of import mangum, by itself each, in ms: {named}; of what it brings along: {brought}."
-    return [Row("with bytecode", "import mangum, beyond asyncio", found)], note
+    traces = take_turns({side.name: partial(_import_trace, side) for side in sides}, run.method.processes)
+    whole = {side: summarize([_in_all(trace) for trace in several]) for side, several in traces.items()}
+    modules: dict[str, list[Sample]] = {}
+    for trace in traces["ours"]:
+        for module, microseconds in trace:
+            modules.setdefault(module, []).append(Sample(microseconds / 1_000_000))
+    summaries = {module: summarize(samples) for module, samples in modules.items()}
+    dearest = sorted(summaries, key=lambda module: -summaries[module].median)[:_MOST_MODULES]
+    return [
+        Row(_IMPORTS, "import mangum, beyond asyncio", whole),
+        *(Row(_IMPORTS, f"{module}, by itself", {"ours": summaries[module]}) for module in dearest),
+    ]
 
 
-def _import_s(side: Side) -> Sample:
-    return Sample(sum(microseconds for _, microseconds in _import_trace(side)) / 1_000_000)
+def _in_all(trace: list[tuple[str, int]]) -> Sample:
+    return Sample(sum(microseconds for _, microseconds in trace) / 1_000_000)
 
 
 def _import_trace(side: Side) -> list[tuple[str, int]]:
