@@ -235,6 +235,7 @@ def test_places_of_mangum_0_22() -> None:
     from mangum.handlers.lambda_at_edge import LambdaAtEdge as edge_place
 
     assert (alb_place, rest_place, http_place, edge_place) == (ALB, APIGateway, HTTPGateway, LambdaAtEdge)
+    assert not hasattr(mangum.handlers, "SomethingElse")
     for name in ("ASGI", "Scope", "Receive", "Send", "Message", "LambdaEvent", "LambdaContext", "LambdaConfig"):
         assert hasattr(mangum.types, name)
     for name in ("LambdaHandler", "Response", "LifespanMode", "QueryParams", "Headers"):

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from mangum.runtime.extension import Extension
 from tests.lambda_runtime import OWN, PROJECT, connect_event, function_url, running
+from tests.servers import free_port
 from tests.servers.connections import ConnectionsEndpoint
 from tests.servers.runtime_api import RuntimeAPIServer
 
@@ -401,3 +403,12 @@ async def test_the_runtime_of_a_module(tmp_path: Path) -> None:
     command = (str(wrapper), OWN[0], "/var/runtime/bootstrap.py")
     async with running(tmp_path, APP, command, environment={"PYTHONPATH": ""}) as runtime:
         await answered(runtime)
+
+
+async def test_there_is_nobody_to_register_with(caplog: pytest.LogCaptureFixture) -> None:
+    extension = Extension(f"127.0.0.1:{free_port()}")
+    with caplog.at_level("INFO", "mangum.runtime"):
+        extension.begin()
+    assert "There will be no SIGTERM: the runtime could not be registered as an extension." in caplog.text
+    await extension.register()
+    extension.close()
