@@ -85,7 +85,7 @@ def test_a_target_is_met_if_its_worst_case_is() -> None:
     assert [verdict.is_met for verdict in verdicts] == [True, False]
 
 
-def test_a_run_without_the_peer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_the_peer(quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = tmp_path / "new" / "result.json"
 
     assert main(["translate", "--quick", "--no-peers", "--json", str(result)]) == 0

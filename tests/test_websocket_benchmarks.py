@@ -14,7 +14,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.outcomes import Outcome, Row
 from benchmarks.report import outcome_table
 from benchmarks.result import as_json
-from benchmarks.rounds import QUICK, Method, Sample, summarize
+from benchmarks.rounds import Method, Sample, summarize
 from benchmarks.sides import ROOT, Run, Side, start
 from benchmarks.suites import services
 from benchmarks.suites import websocket as websocket_suites
@@ -57,8 +57,7 @@ def test_a_message_is_measured_through_each_store(
     has_moto: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = tmp_path / "result.json"
-    if has_moto:
-        monkeypatch.setattr("benchmarks.__main__.QUICK", replace(QUICK, has_moto=True))
+    monkeypatch.setattr("benchmarks.__main__.QUICK", replace(SHORT, has_moto=has_moto))
 
     assert main(["websocket", "--quick", "--no-peers", "--json", str(result)]) == 0
 
@@ -78,8 +77,11 @@ def test_a_message_is_measured_through_each_store(
         assert row["ratio"] is None
 
 
-def test_a_broadcast_is_measured_with_its_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broadcast_is_measured_with_its_memory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     result = tmp_path / "result.json"
+    monkeypatch.setattr("benchmarks.__main__.QUICK", SHORT)
 
     assert main(["broadcast", "--quick", "--no-peers", "--json", str(result)]) == 0
 

@@ -223,8 +223,8 @@ class _Worker:
         delivery = Delivery(invocation.request_id, event, self._settings)
         try:
             async with asyncio.timeout(self._settings.timeout_s or None):
-                self._api.deliver(delivery)
                 with self._noting(invocation, delivery):
+                    self._api.deliver(delivery)
                     await asyncio.wait([delivery.answer])
                 _pass_on(delivery.answer, answer)
                 self.has_answered = True
