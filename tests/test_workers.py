@@ -190,6 +190,19 @@ async def test_what_it_prints(
     assert out.count("x" * 100) == 20_000
 
 
+async def test_a_process_whose_end_has_been_seen_gets_no_event(board: Switchboard, tmp_path: Path) -> None:
+    async with Workers(settings(tmp_path), 1) as workers:
+        pid = await run(workers, PID)
+        async with asyncio.timeout(WAIT_S):
+            while not workers._idle:
+                await asyncio.sleep(0)
+            os.kill(pid, signal.SIGKILL)
+            while workers._idle[0].is_ready:
+                await asyncio.sleep(0)
+        assert await run(workers, PID) != pid
+    assert (board.seen, board.alive) == (2, 0)
+
+
 async def test_a_process_that_ends_between_events(board: Switchboard, tmp_path: Path, runtime: list[str]) -> None:
     async with Workers(settings(tmp_path), 1, runtime) as workers:
         os.kill(await run(workers, PID), signal.SIGKILL)
