@@ -144,12 +144,12 @@ async def test_ctrl_c_with_clients(folder: Path) -> None:
 
     with serving(folder, "talk:handler", "--no-reload") as server:
         url = url_of(server)
-        clients = [await connect(url) for _ in range(20)]
+        clients = [await connect(url) for _ in range(5)]  # whose events a busy machine too gets done in half a second
         server.send_signal(signal.SIGINT)
         async with asyncio.timeout(30):
-            assert await asyncio.gather(*map(stay, clients)) == [1012] * 20
+            assert await asyncio.gather(*map(stay, clients)) == [1012] * 5
         assert await asyncio.to_thread(server.wait) == 0
-        assert server.output.count("left 1012") == 20
+        assert server.output.count("left 1012") == 5
         assert "Traceback" not in server.output
 
 
