@@ -114,10 +114,10 @@ def test_in_lambda_the_collector_is_kept_from_what_stays(is_lambda: bool) -> Non
         from tests.apps import hello
         from benchmarks.work.events import SOURCES
         handler = Mangum(hello)
-        assert gc.get_freeze_count() == 0
+        before = gc.get_freeze_count()
         for _ in range(3):
             handler(SOURCES["ALB"], None)
-        print(gc.get_freeze_count())
+        print(gc.get_freeze_count() - before)
     """)
     environment = {name: value for name, value in os.environ.items() if name != "AWS_LAMBDA_RUNTIME_API"}
     if is_lambda:
