@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-__all__ = ["Cancellable", "Deadline", "Watchdog", "due_of", "last_answer"]
+__all__ = ["Cancellable", "Deadline", "StandingTimer", "Watchdog", "due_of", "last_answer"]
 
 # Set apart before Lambda's own timeout: a tenth of what remains, half a second at the most.
 _RESERVE_SHARE = 0.1
@@ -102,19 +103,43 @@ def _reserve_s(remaining_s: float) -> float:
     return min(remaining_s * _RESERVE_SHARE, _MOST_RESERVE_S)
 
 
-class Watchdog:
-    """The timer for the deadlines of all invocations on one loop.
+class StandingTimer:
+    """One timer for times that follow one another, and of which nearly none comes.
 
-    It stays armed when an invocation ends, since the next one's deadline lies later as a rule: when it fires and
-    nothing is due, it is set anew. A timer for each invocation would cost a tenth of its time. What a freeze does to
-    the loop's clock cannot delay a deadline, because one before the armed time arms it anew.
+    It stays armed when nobody waits for it any more, since the next time lies later as a rule: when it fires and
+    nothing is due, `wake` arms it anew. A timer for each would cost a tenth of an invocation. What a freeze does to the
+    loop's clock cannot delay anything, because a time before `armed_for` arms it anew.
     """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
+        self.armed_for = float("inf")  # in the loop's time
+        self._loop = loop
+        self._wake = wake
+        self._handle: asyncio.TimerHandle | None = None
+
+    def arm(self, when: float) -> None:
+        """Have `wake` called then, and not at the time before."""
+        self.cancel()
+        self.armed_for = when
+        self._handle = self._loop.call_at(when, self._fire)
+
+    def cancel(self) -> None:
+        """Have it called no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _fire(self) -> None:
+        self.armed_for = float("inf")
+        self._wake()
+
+
+class Watchdog:
+    """Watches the deadlines of all invocations on one loop, by one timer."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._watched: set[Deadline] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._armed_for = float("inf")
+        self._timer = StandingTimer(loop, self._wake)
 
     def watch(self, context: Any) -> Deadline | None:
         """Watch the invocation of the current task until it is released. `None` where the context does not tell the
@@ -127,8 +152,8 @@ class Watchdog:
         host = cast("asyncio.Task[Any]", asyncio.current_task(self.loop))
         deadline = Deadline(self, due, reserve_s * _GRACE_SHARE, host)
         self._watched.add(deadline)
-        if due < self._armed_for:
-            self._arm(due)
+        if due < self._timer.armed_for:
+            self._timer.arm(due)
         return deadline
 
     def postpone(self, deadline: Deadline, seconds: float) -> None:
@@ -139,16 +164,9 @@ class Watchdog:
         """The deadline no longer counts."""
         self._watched.discard(deadline)
 
-    def _arm(self, due: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._armed_for = due
-        self._timer = self.loop.call_at(due, self._wake)
-
     def _wake(self) -> None:
         now = self.loop.time()
         for deadline in [deadline for deadline in self._watched if deadline.due <= now]:
             deadline.step()
-        self._armed_for = float("inf")
         if self._watched:
-            self._arm(min(deadline.due for deadline in self._watched))
+            self._timer.arm(min(deadline.due for deadline in self._watched))

@@ -183,8 +183,7 @@ import os
 from mangum.runtime.main import Runtime
 from mangum.runtime.settings import Settings
 
-settings = Settings.of([], os.environ)
-settings.patience_s = 0.3
+settings = Settings.of([], os.environ)._replace(patience_s=0.3)
 raise SystemExit(Runtime(settings).run())
 """
 

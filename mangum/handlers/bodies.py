@@ -37,7 +37,7 @@ def _decode_base64(body: str | bytes) -> bytes:
     """Base64, perhaps in lines. AWS's flag is always right; a sample or a tool that sets it on plain text means the
     text."""
     try:
-        fast = _pybase64() if len(body) >= _LARGE else None
+        fast = _fast_base64(len(body))
         if fast is not None:
             return fast.b64decode(body, validate=True)  # type: ignore[no-any-return]
         return binascii.a2b_base64(body, strict_mode=True)
@@ -70,10 +70,14 @@ def encode_body(
             return body.decode(), False
         except UnicodeDecodeError:
             pass
-    fast = _pybase64() if len(body) >= _LARGE else None
+    fast = _fast_base64(len(body))
     if fast is not None:
         return fast.b64encode_as_string(body), True
     return binascii.b2a_base64(body, newline=False).decode("ascii"), True
+
+
+def _fast_base64(size: int) -> ModuleType | None:
+    return _pybase64() if size >= _LARGE else None
 
 
 @cache

@@ -53,17 +53,18 @@ class Answer:
         Raises:
             Fault: it cannot be said as JSON.
         """
-        content_type, body = b"application/json", answer
-        if isinstance(answer, bytes):
-            content_type = b"application/unknown"
-        else:
-            try:
-                body = self._documents.write(answer)
-            except (TypeError, ValueError, RecursionError) as error:
-                raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
+        content_type, body = self._marshal(answer)
         self._sent = b"%bContent-Type: %b\r\n" % (self._fields, content_type), body
         self._api.post(self._path + _RESPONSE, *self._sent, self._receive)
         self.is_sent = True
+
+    def _marshal(self, answer: Any) -> tuple[bytes, bytes]:
+        if isinstance(answer, bytes):
+            return b"application/unknown", answer
+        try:
+            return b"application/json", self._documents.write(answer)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
 
     def note(self, name: str, value: str) -> None:
         """Send a header beside the answer."""

@@ -30,10 +30,10 @@ class Response:
 
     __slots__ = ("body", "headers", "status")
 
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: dict[bytes, bytes] = {}
-        self.body = b""
+    def __init__(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
 
 
 Outcome: TypeAlias = Response | ConnectionLost
@@ -150,13 +150,11 @@ class Connection(asyncio.BufferedProtocol):
         self._chunks.append(body)
 
     def on_message_complete(self) -> None:
-        response = Response()
-        response.headers = {name.lower(): value for name, value in self._fields.items()}
+        headers = {name.lower(): value for name, value in self._fields.items()}
         self._fields.clear()
         chunks, self._chunks = self._chunks, []
         parser = self._parser
-        response.status = parser.get_status_code()
-        response.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        response = Response(parser.get_status_code(), headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
         if not parser.should_keep_alive():
             self.is_lost = True
         if self._receive is None:

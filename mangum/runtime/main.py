@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from mangum.adapter import Mangum
 from mangum.exceptions import ConfigurationError
+from mangum.runtime import snapstart
 from mangum.runtime.api import RuntimeAPI
 from mangum.runtime.errors import ContainerBroken, RuntimeAPIUnreachable, describe
 from mangum.runtime.extension import Extension
@@ -84,8 +85,6 @@ class Runtime:
 
     async def _pass_snapshot(self, handler: Handler) -> int:
         """From the end of init to an environment that was made of it. Returns the exit status if that fails."""
-        from mangum.runtime import snapstart
-
         api = RuntimeAPI(self._settings.api)
         try:
             await snapstart.run_before_snapshot()

@@ -4,8 +4,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from mangum.exceptions import ConfigurationError
 
@@ -17,8 +16,8 @@ _OFF = ("0", "false", "no", "off")
 _LEVELS = {"TRACE": "DEBUG", "FATAL": "CRITICAL", "WARN": "WARNING"}
 
 
-class Settings(SimpleNamespace):
-    """How the runtime runs. (A dataclass takes a millisecond of a cold start to make, a named tuple half of one.)"""
+class Settings(NamedTuple):
+    """How the runtime runs. (A dataclass takes a millisecond of a cold start to make.)"""
 
     api: str  # host and port of the Runtime API
     target: str  # the handler, as "module:attribute" or "module.attribute"
@@ -80,9 +79,7 @@ class Settings(SimpleNamespace):
             log_stream_name=environment.get("AWS_LAMBDA_LOG_STREAM_NAME"),
         )
         descriptor = environment.get("_LAMBDA_TELEMETRY_LOG_FD", "")
-        if descriptor.isdecimal():
-            settings.telemetry_fd = int(descriptor)
-        return settings
+        return settings._replace(telemetry_fd=int(descriptor)) if descriptor.isdecimal() else settings
 
 
 def _concurrency(value: str) -> int:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
 
+from mangum.deadline import StandingTimer
 from mangum.runtime.answers import Answer
 from mangum.runtime.api import RuntimeAPI, is_event
 from mangum.runtime.connection import Outcome, Response
@@ -56,8 +57,8 @@ class Worker:
         self._api = RuntimeAPI(settings.api, settings.patience_s)
         self._is_waiting = False  # for an event
         self._untaken: tuple[Answer, float] | None = None  # what Lambda has to take, and until when in the loop's time
-        self._timer: asyncio.TimerHandle | None = None  # for that; it stays, since one for each event takes 3 % of it
         self._loop = asyncio.get_running_loop()
+        self._patience = StandingTimer(self._loop, self._lose_patience)
         self._mark: Callable[[object], object] | None = None
         if settings.concurrency > 1:
             from mangum.protocols.quiescence import invocation
@@ -81,8 +82,7 @@ class Worker:
     def end(self) -> None:
         """Hang up."""
         self._api.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._patience.cancel()
         self.ended.set()
 
     def _take(self, outcome: Outcome) -> None:
@@ -151,22 +151,16 @@ class Worker:
         deadline_s = int(headers.get(b"lambda-runtime-deadline-ms") or 0) / 1000
         until = self._loop.time() + max(deadline_s - time.time(), _LEAST_WAIT_S)
         self._untaken = answer, until
-        if self._timer is None or self._timer.when() > until:
-            self._arm(until)
-
-    def _arm(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._lose_patience)
+        if until < self._patience.armed_for:
+            self._patience.arm(until)
 
     def _lose_patience(self) -> None:
-        self._timer = None
         if self._untaken is not None:
             answer, until = self._untaken
             if until <= self._loop.time():
                 answer.give_up()
             else:  # it was armed for one before
-                self._arm(until)
+                self._patience.arm(until)
 
     def _taken(self, answer: Answer) -> None:
         """Lambda has said something of the answer."""

@@ -64,6 +64,5 @@ class MeasuredReply(Reply):
 
 def main() -> None:
     """Run what the command line names, as the environment says."""
-    settings = Settings.of(sys.argv[1:], os.environ)
-    settings.patience_s = _PATIENCE_S
+    settings = Settings.of(sys.argv[1:], os.environ)._replace(patience_s=_PATIENCE_S)
     raise SystemExit(MeasuredRuntime(settings).run())
