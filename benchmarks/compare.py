@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.outcomes import full_name
 
 __all__ = ["Change", "compare", "read_result"]
 
@@ -81,7 +82,7 @@ def _figures(result: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], tuple
             own = row["sides"].get(side)
             if own is None:
                 continue
-            key = suite, f"{row['group']}, {row['case']}" if row["group"] else row["case"]
+            key = suite, full_name(row["group"], row["case"])
             if row["ratio"] is None:
                 yield key, (own["median_us"], _spread(own), True)
             else:

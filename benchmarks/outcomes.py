@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from benchmarks.rounds import Sample, Summary
 from benchmarks.sides import Run, WorkerProcess
 
-__all__ = ["Footprint", "Outcome", "Row", "Suite", "measure_batch"]
+__all__ = ["Footprint", "Outcome", "Row", "Suite", "full_name", "measure_batch"]
+
+
+def full_name(group: str, case: str) -> str:
+    """A case by its group too, if that has a name."""
+    return f"{group}, {case}" if group else case
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,10 @@ class Row:
     peak_growth_bytes: int | None = None
     other: str | None = None
     memory_bytes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def full_name(self) -> str:
+        return full_name(self.group, self.name)
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,13 @@ __all__ = [
     "FRAMEWORK",
     "HTTPTOOLS",
     "NOT_SERVED",
+    "OTHER_HANDLERS",
     "PEERS",
     "PEER_VERSION",
     "SPEED",
     "STORES",
     "WEBSOCKET_PEER_VERSION",
+    "WEB_ADAPTER",
     "Peer",
     "install",
 ]
@@ -58,6 +60,9 @@ PEERS = {
         "uvicorn behind an HTTP hop, as web servers are brought to Lambda", ("uvicorn>=0.30", "httptools>=0.6.4")
     ),
 }
+# Those that answer a hello-world by other ways than a mangum, on AWS's own runtime.
+OTHER_HANDLERS = ("apig-wsgi", "serverless-wsgi", "Powertools")
+WEB_ADAPTER = "web adapter"
 # What several sides have alike.
 FRAMEWORK = ("fastapi>=0.115",)
 STORES = ("anyio>=4.5", "redis>=5.2", "asyncpg>=0.32", "aiobotocore>=2.21")  # mangum[redis,postgresql,aws], alone

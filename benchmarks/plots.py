@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["draw"]
+from benchmarks.suites import cold, http
+
+__all__ = ["BARS", "draw"]
 
 _OURS, _PEER, _FURTHER, _FLOOR = "#0f766e", "#c2410c", "#4338ca", "#9ca3af"
 _TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
@@ -14,20 +16,18 @@ _MARKS = "osD^v"
 _SIZES = {"KB": 1_000, "MB": 1_000_000}
 _MEGABYTE = 1_000_000
 
-_OTHER_WAYS_WARM = "a hello-world by other ways, HTTP API 2.0 (ours: default)"
-_OTHER_WAYS_COLD = "a raw hello-world by other ways, to the first answer"
 # The bars of the main plot: what is shown, of which suite, by group and case, and beside whom.
-_BARS = (
+BARS = (
     ("Warm request, lifespan off", "warm", "lifespan off", "HTTP API 2.0"),
     ("Warm request, default", "warm", "default", "HTTP API 2.0"),
     ("Warm request, process scope", "warm", "process scope (0.22: default)", "HTTP API 2.0"),
     ("FastAPI request, default", "warm", "FastAPI, five routes, HTTP API 2.0", "default"),
-    ("Warm hello-world, the fastest other way", "warm", _OTHER_WAYS_WARM, "apig-wsgi"),
+    ("Warm hello-world, the fastest other way", "warm", http.OTHER_WAYS, "apig-wsgi"),
     ("Translation of an event", "translate", "", "HTTP API 2.0"),
     ("Binary response of 1 MB, mangum[speed]", "bodies", "binary response, with speed", "1 MB"),
     ("Cold start, raw ASGI", "cold", "to the first answer", "raw ASGI"),
     ("Cold start, FastAPI", "cold", "to the first answer", "FastAPI, 100 routes and models"),
-    ("Cold hello-world, the fastest other way", "cold", _OTHER_WAYS_COLD, "apig-wsgi"),
+    ("Cold hello-world, the fastest other way", "cold", cold.OTHER_WAYS, "apig-wsgi"),
     ("WebSocket message", "websocket", "warm", "SQLite"),
     ("Broadcast to 10,000", "broadcast", "", "10,000 connections"),
     ("First byte of a stream", "stream", "first byte of ten chunks, 10 ms apart", "beside web adapter"),
@@ -76,7 +76,7 @@ def _row(suites: Mapping[str, Any], suite: str, group: str, case: str) -> Mappin
 
 def _ratios(axes: Any, suites: Mapping[str, Any]) -> bool:
     """Each suite's ratio to its peer."""
-    found = [(label, _row(suites, *where)) for label, *where in _BARS]
+    found = [(label, _row(suites, *where)) for label, *where in BARS]
     bars = [(label, row["ratio"], row["compared"][1]) for label, row in found if row is not None and row["ratio"]]
     if not bars:
         return False
@@ -110,7 +110,7 @@ def _full(peer: str) -> str:
 
 
 def _bodies(axes: Any, suites: Mapping[str, Any]) -> bool:
-    """Latency against the size of a body, in both directions."""
+    """Latency against the size of a binary response."""
     groups: dict[str, list[Any]] = {}
     for row in suites.get("bodies", {}).get("rows", ()):
         groups.setdefault(row["group"], []).append(row)
@@ -129,7 +129,11 @@ def _bodies(axes: Any, suites: Mapping[str, Any]) -> bool:
     if not axes.lines:
         return False
     axes.set(xscale="log", yscale="log", xlabel="size of a binary response (MB)", ylabel="an invocation (ms)")
-    axes.set_title("Latency against the size of a body", loc="left", fontweight="bold")
+    return _finish(axes, "Latency against the size of a body")
+
+
+def _finish(axes: Any, title: str) -> bool:
+    axes.set_title(title, loc="left", fontweight="bold")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return True
@@ -153,10 +157,7 @@ def _broadcast(axes: Any, suites: Mapping[str, Any]) -> bool:
         return False
     axes.set(xscale="log", xlabel="members of the group", ylabel="members a second")
     axes.set_ylim(bottom=0)
-    axes.set_title("Broadcast rate against members", loc="left", fontweight="bold")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    return True
+    return _finish(axes, "Broadcast rate against members")
 
 
 def _concurrency(axes: Any, suites: Mapping[str, Any]) -> bool:
@@ -171,7 +172,4 @@ def _concurrency(axes: Any, suites: Mapping[str, Any]) -> bool:
         memory = [row["memory_bytes"][side] / _MEGABYTE for row in points]
         axes.plot(numbers, memory, color=colour, marker=mark, label=side)
     axes.set(xscale="log", yscale="log", xlabel="invocations at once", ylabel="memory of all processes (MB)")
-    axes.set_title("Memory against concurrency", loc="left", fontweight="bold")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    return True
+    return _finish(axes, "Memory against concurrency")

@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeVar
 
 __all__ = ["FULL", "QUICK", "Method", "Sample", "Summary", "interleave", "ratio", "summarize", "take_turns"]
 
-
 T = TypeVar("T")
 
 
@@ -24,6 +23,7 @@ class Method:
         invocations: How many invocations `memory` looks at.
         soak: How many `soak` does.
         stream_bytes: How long the body is that `stream` sends.
+        at_once: How many invocations `concurrency` has at once.
         has_moto: Whether the stores on moto's server are measured too, each of which takes some seconds.
     """
 
@@ -33,6 +33,7 @@ class Method:
     invocations: int = 10_000
     soak: int = 100_000
     stream_bytes: int = 64_000_000
+    at_once: tuple[int, ...] = (1, 10, 100)
     has_moto: bool = True
 
     @property
@@ -43,7 +44,14 @@ class Method:
 
 FULL = Method(rounds=15, batch_s=0.05, processes=25)
 QUICK = Method(
-    rounds=5, batch_s=0.015, processes=5, invocations=2_000, soak=5_000, stream_bytes=8_000_000, has_moto=False
+    rounds=5,
+    batch_s=0.015,
+    processes=5,
+    invocations=2_000,
+    soak=5_000,
+    stream_bytes=8_000_000,
+    at_once=(1, 10),
+    has_moto=False,
 )
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,14 +67,8 @@ class Run:
         Raises:
             BenchmarkError: the peer could not be installed.
         """
-        sides = [Side("ours", (ROOT,)), Side("0.22", (), PEER_VERSION), Side("floor", (ROOT,), has_mangum=False)]
-        return [
-            replace(side, folders=self.folders("0.22")) if side.version else side for side in sides if self.has(side)
-        ]
-
-    def has(self, side: Side) -> bool:
-        """Whether it takes part."""
-        return side.name not in PEERS or side.name in self.peers
+        peers = [Side("0.22", self.folders("0.22"), PEER_VERSION)] if "0.22" in self.peers else []
+        return [Side("ours", (ROOT,)), *peers, Side("floor", (ROOT,), has_mangum=False)]
 
     def folders(self, peer: str) -> tuple[Path, ...]:
         """Where a peer is, and this package; it is installed if it is not yet.
@@ -138,14 +132,16 @@ def spawn(
     stdin: int | None = None,
     stdout: int | None = None,
     stderr: int | None = None,
+    is_server: bool = False,
     **environment: str,
 ) -> subprocess.Popen[str]:
-    """A process of Python that finds nothing but the standard library and the side's folders, on one core.
+    """A process of Python that finds nothing but the standard library and the side's folders, on one core, unless it is
+    a server, which runs while another process asks it.
 
     The hash seed is the same for all, since it decides how dicts and sets collide.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    with _on_one_core():
+    with nullcontext() if is_server else _on_one_core():
         return subprocess.Popen(
             [sys.executable, "-P", "-S", "-s", *arguments],
             env={**kept, "PYTHONPATH": os.pathsep.join(map(str, side.folders)), "PYTHONHASHSEED": "0", **environment},

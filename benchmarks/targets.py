@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from benchmarks.outcomes import Outcome, Row
+from benchmarks.outcomes import Outcome
 from benchmarks.rounds import ratio
 
 __all__ = ["Verdict", "judge"]
@@ -43,7 +43,6 @@ _TARGETS = (
     _Target("cold start of a build (to pip install -t)", "deployment", None, 0.70),
 )
 _MOST_GROWTH_MB = 10.0
-_MOST_STATE = "1,000 entries in its state"
 _MOST_STATE_GROWTH = 1.1
 
 
@@ -95,17 +94,11 @@ def _memory_of_broadcasts(outcome: Outcome) -> Iterator[Verdict]:
 def _growth_with_state(outcome: Outcome) -> Iterator[Verdict]:
     """Whether an invocation takes no longer where the lifespan has left much in its state: each has a copy of it, as
     servers have for each request."""
-    times = {(row.group, row.name): row.summaries["ours"].median for row in outcome.rows}
-    growth = {
-        group: times[group, _MOST_STATE] / times[group, "no state"]
-        for group, name in times
-        if name == _MOST_STATE and group.startswith("process")
-    }
-    if growth:
-        worst = max(growth, key=growth.__getitem__)
-        met = sum(value <= _MOST_STATE_GROWTH for value in growth.values())
+    times = {row.name: row.summaries["ours"].median for row in outcome.rows if row.group.startswith("process scope")}
+    if times:
+        growth = times["1,000 entries in its state"] / times["no state"]
         name = "lifespan, with 1,000 entries in its state (to none)"
-        yield Verdict(name, _MOST_STATE_GROWTH, growth[worst], worst, len(growth), met)
+        yield Verdict(name, _MOST_STATE_GROWTH, growth, "process scope", 1, int(growth <= _MOST_STATE_GROWTH))
 
 
 def _ratios(outcome: Outcome, target: _Target) -> dict[str, float]:
@@ -113,13 +106,9 @@ def _ratios(outcome: Outcome, target: _Target) -> dict[str, float]:
     for row in outcome.rows:
         value = ratio(row.summaries, *outcome.sides_of(row))
         if value is not None and _fits(target.group, row.group) and _fits(target.case, row.name):
-            ratios[_full_name(row)] = value
+            ratios[row.full_name] = value
     return ratios
 
 
 def _fits(pattern: str | None, name: str) -> bool:
     return pattern is None or re.fullmatch(pattern, name) is not None
-
-
-def _full_name(row: Row) -> str:
-    return f"{row.group}, {row.name}" if row.group else row.name

@@ -13,14 +13,14 @@ from benchmarks.compare import Change, compare, read_result
 from benchmarks.errors import BenchmarkError
 from benchmarks.outcomes import Outcome, Row, Suite
 from benchmarks.peers import PEERS, install
-from benchmarks.plots import draw
+from benchmarks.plots import BARS, draw
 from benchmarks.report import outcome_table
 from benchmarks.result import as_json
 from benchmarks.rounds import Method, Sample, Summary, interleave, ratio, summarize
-from benchmarks.sides import Run, start
+from benchmarks.sides import ROOT, Run, start
 from benchmarks.suites import SUITES
 from benchmarks.suites.http import run_bodies, run_lifespan
-from benchmarks.targets import Verdict, judge
+from benchmarks.targets import _TARGETS, Verdict, judge
 from benchmarks.work import edge_floor, floors, payloads
 from benchmarks.work.app import HELLO, HELLO_HEADERS, hello
 from benchmarks.work.events import SOURCES, Context
@@ -381,3 +381,20 @@ def test_a_table_has_cpu_time_and_memory() -> None:
     assert columns["ours/peer"] == ["0.250"]
     assert columns["CPU (µs)"] == ["2.00 / -"]
     assert columns["memory (MB)"] == ["3 / -"]
+
+
+# What the repository keeps: names in it that no longer fit would be left out without a word
+
+KEPT: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / "latest.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("bar", BARS, ids=lambda bar: bar[0])
+def test_the_kept_result_has_each_bar_of_the_main_plot(bar: tuple[str, str, str, str]) -> None:
+    label, suite, group, case = bar
+    [found] = [row for row in KEPT["suites"][suite]["rows"] if (row["group"], row["case"]) == (group, case)]
+    assert found["ratio"] > 0, label
+
+
+def test_the_kept_result_is_of_a_whole_run() -> None:
+    assert list(KEPT["suites"]) == list(SUITES)
+    assert len(KEPT["targets"]) == len(_TARGETS) + 2  # two are no ratios of cases

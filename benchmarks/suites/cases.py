@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from benchmarks.outcomes import Row, measure_batch
-from benchmarks.rounds import Sample, Summary, interleave
+from benchmarks.outcomes import Row, full_name, measure_batch
+from benchmarks.rounds import Sample, interleave
 from benchmarks.sides import Run, Side, WorkerProcess, start_all
 
 __all__ = ["Case", "measure_cases", "prepared"]
@@ -22,7 +22,6 @@ class Case:
     name: str
     requests: dict[str, dict[str, Any]]
     remarks: dict[str, str] = field(default_factory=dict)
-    other: str | None = None
 
 
 def measure_cases(run: Run, sides: list[Side], cases: Iterable[Case]) -> list[Row]:
@@ -39,9 +38,8 @@ def prepared(run: Run, worker: WorkerProcess, request: dict[str, Any]) -> Callab
 
 
 def _measure(run: Run, workers: dict[str, WorkerProcess], case: Case) -> Row:
-    run.tell(f"{case.group}, {case.name}" if case.group else case.name)
+    run.tell(full_name(case.group, case.name))
     measurements = {
         name: prepared(run, worker, case.requests[name]) for name, worker in workers.items() if name in case.requests
     }
-    summaries: dict[str, Summary] = interleave(measurements, run.method.rounds)
-    return Row(case.group, case.name, summaries, case.remarks, other=case.other)
+    return Row(case.group, case.name, interleave(measurements, run.method.rounds), case.remarks)

@@ -13,17 +13,19 @@ from urllib.request import urlopen
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.outcomes import Outcome, Row
+from benchmarks.peers import OTHER_HANDLERS, WEB_ADAPTER
 from benchmarks.rounds import Sample, interleave, summarize, take_turns
 from benchmarks.sides import ROOT, Run, Side, spawn
-from benchmarks.suites.functions import MANGUM_FUNCTIONS, OTHER_FUNCTIONS, RAW, write_function
+from benchmarks.suites.functions import write_function
 from benchmarks.suites.servers import serving
 from benchmarks.work.app import HELLO
 from benchmarks.work.events import SOURCES
+from benchmarks.work.functions import MANGUM_FUNCTIONS, OTHER_FUNCTIONS, RAW
 
-__all__ = ["run_cold"]
+__all__ = ["OTHER_WAYS", "run_cold"]
 
 _ANSWER, _IMPORT = "to the first answer", "to the end of the import"
-_OTHER_WAYS = "a raw hello-world by other ways, to the first answer"
+OTHER_WAYS = "a raw hello-world by other ways, to the first answer"
 _PROGRAM = str(ROOT / "benchmarks" / "work" / "cold_start.py")
 _IMPORTS = "imports, with bytecode"
 _MOST_MODULES = 12
@@ -52,7 +54,7 @@ def run_cold(run: Run) -> Outcome:
                 summaries = {side: summarize([each[index] for each in pairs]) for side, pairs in both.items()}
                 found.append(Row(group, app, summaries))
         ours = root / RAW / "ours"
-        for peer in ("apig-wsgi", "serverless-wsgi", "Powertools", "web adapter"):
+        for peer in (*OTHER_HANDLERS, WEB_ADAPTER):
             if peer in run.peers:
                 run.tell(peer)
                 others.append(_other_way(run, peer, ours, root / peer))
@@ -60,26 +62,22 @@ def run_cold(run: Run) -> Outcome:
 
 
 def _function_of(side: Side, root: Path, code: str) -> Path:
-    packages = [folder / "mangum" if folder == ROOT else folder for folder in side.folders]
-    if side.name != "ours":
-        packages = [folder for folder in packages if folder != ROOT / "mangum"]
-    return write_function(root / side.name, code, packages)
+    own = [ROOT / "mangum"] if side.name == "ours" else []
+    return write_function(root / side.name, code, [*own, *(folder for folder in side.folders if folder != ROOT)])
 
 
 def _other_way(run: Run, peer: str, ours: Path, folder: Path) -> Row:
     rounds = max(2, run.method.processes // 3)
     try:
         installed, _ = run.folders(peer)
-        if peer == "web adapter":
-            packages = write_function(folder, "", [installed])
-            side = Side(peer, (packages, ROOT), has_mangum=False)
-            measurements = {"ours": partial(_answered, ours), peer: partial(_served_s, side)}
-            return Row(_OTHER_WAYS, peer, interleave(measurements, rounds), other=peer)
-        theirs = write_function(folder, OTHER_FUNCTIONS[peer], [installed])
-        measurements = {"ours": partial(_answered, ours), peer: partial(_answered, theirs)}
-        return Row(_OTHER_WAYS, peer, interleave(measurements, rounds), other=peer)
+        theirs = write_function(folder, OTHER_FUNCTIONS.get(peer, ""), [installed])
+        if peer == WEB_ADAPTER:
+            measure = partial(_served_s, Side(peer, (theirs, ROOT), has_mangum=False))
+        else:
+            measure = partial(_answered, theirs)
+        return Row(OTHER_WAYS, peer, interleave({"ours": partial(_answered, ours), peer: measure}, rounds), other=peer)
     except BenchmarkError as error:
-        return Row(_OTHER_WAYS, peer, {}, {peer: error.in_short}, other=peer)
+        return Row(OTHER_WAYS, peer, {}, {peer: error.in_short}, other=peer)
 
 
 def _answered(folder: Path) -> Sample:

@@ -11,14 +11,13 @@ from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.outcomes import Outcome, Row
-from benchmarks.rounds import QUICK, Sample, interleave
+from benchmarks.rounds import Sample, interleave
 from benchmarks.sides import Run
 from benchmarks.suites.lambda_service import LambdaService, lambda_service
 from benchmarks.suites.runtimes import EVENT, OURS, PEER, WAIT_S, WAITS, Runtime, end, memory_bytes, runtimes
 
 __all__ = ["run_concurrency"]
 
-_NUMBERS = (1, 10, 100)
 _ROUNDS = 5
 
 
@@ -31,7 +30,7 @@ def run_concurrency(run: Run) -> Outcome:
         except BenchmarkError as error:
             return Outcome("concurrency", (OURS, PEER), note=f"Not measured: {error}")
         both = {side: found[side] for side in (OURS, PEER) if side in found}
-        for number in _NUMBERS if run.method != QUICK else _NUMBERS[:2]:
+        for number in run.method.at_once:
             run.tell(f"{number} at once")
             with ExitStack() as stack:
                 started = {side: _started(stack, runtime, number) for side, runtime in both.items()}

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.outcomes import Outcome, Row
-from benchmarks.peers import NOT_SERVED
-from benchmarks.rounds import interleave
-from benchmarks.sides import Run, Side, start
+from benchmarks.peers import NOT_SERVED, OTHER_HANDLERS, WEB_ADAPTER
+from benchmarks.rounds import Summary, interleave
+from benchmarks.sides import Run, Side, start_all
 from benchmarks.suites.cases import Case, measure_cases, prepared
 from benchmarks.suites.servers import serving
 from benchmarks.work import payloads
 from benchmarks.work.events import SOURCES
 
-__all__ = ["BODIES", "run_bodies", "run_lifespan", "run_translate", "run_warm"]
+__all__ = ["BODIES", "OTHER_WAYS", "run_bodies", "run_lifespan", "run_translate", "run_warm"]
 
 _MODES = (
     ("lifespan off", "off", "off"),
@@ -23,7 +24,7 @@ _MODES = (
     ("process scope (0.22: default)", "process", "invocation"),
 )
 _FASTAPI = "FastAPI, five routes, HTTP API 2.0"
-_OTHER_WAYS = "a hello-world by other ways, HTTP API 2.0 (ours: default)"
+OTHER_WAYS = "a hello-world by other ways, HTTP API 2.0 (ours: default)"
 _NO_HANDLER = {"0.22": "no handler"}
 _ENTRIES = (0, 10, 1_000)
 _SIZES = {"1 KB": 1_000, "10 KB": 10_000, "100 KB": 100_000, "1 MB": 1_000_000, "3 MB": 3_000_000}
@@ -75,26 +76,30 @@ def _fastapi_cases() -> Iterator[Case]:
 
 def _other_ways(run: Run) -> list[Row]:
     rows = []
-    ours = {"operation": "warm", "source": "HTTP API 2.0", "lifespan": "invocation"}
-    for peer in ("apig-wsgi", "serverless-wsgi", "Powertools", "web adapter"):
-        if peer not in run.peers:
-            continue
-        run.tell(peer)
-        try:
-            side = Side(peer, run.folders(peer), has_mangum=False)
-            with start(Side("ours", run.mangum_sides()[0].folders)) as own, start(side) as other:
-                measurements = {"ours": prepared(run, own, ours)}
-                if peer == "web adapter":
-                    with serving(side) as port:
-                        measurements[peer] = prepared(run, other, {"operation": "hop", "port": port})
-                        summaries = interleave(measurements, run.method.rounds)
-                else:
-                    measurements[peer] = prepared(run, other, {"operation": "other_way", "peer": peer})
-                    summaries = interleave(measurements, run.method.rounds)
-            rows.append(Row(_OTHER_WAYS, peer, summaries, other=peer))
-        except BenchmarkError as error:
-            rows.append(Row(_OTHER_WAYS, peer, {}, {peer: error.in_short}, other=peer))
+    for peer in (*OTHER_HANDLERS, WEB_ADAPTER):
+        if peer in run.peers:
+            run.tell(peer)
+            try:
+                rows.append(Row(OTHER_WAYS, peer, _other_way(run, peer), other=peer))
+            except BenchmarkError as error:
+                rows.append(Row(OTHER_WAYS, peer, {}, {peer: error.in_short}, other=peer))
     return rows
+
+
+def _other_way(run: Run, peer: str) -> dict[str, Summary]:
+    ours, *_ = run.mangum_sides()
+    theirs = Side(peer, run.folders(peer), has_mangum=False)
+    with ExitStack() as stack:
+        workers = stack.enter_context(start_all([ours, theirs]))
+        request: dict[str, Any] = {"operation": "other_way", "peer": peer}
+        if peer == WEB_ADAPTER:
+            request = {"operation": "hop", "port": stack.enter_context(serving(theirs))}
+        own = {"operation": "warm", "source": "HTTP API 2.0", "lifespan": "invocation"}
+        measurements = {
+            "ours": prepared(run, workers["ours"], own),
+            peer: prepared(run, workers[peer], request),
+        }
+        return interleave(measurements, run.method.rounds)
 
 
 def run_translate(run: Run) -> Outcome:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,19 +16,17 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.outcomes import Outcome, Row
 from benchmarks.rounds import Sample, interleave
 from benchmarks.sides import ROOT, Run
-from benchmarks.suites.servers import HELLO_APP, await_line
+from benchmarks.suites.servers import HELLO_APP, listening, uvicorn_command
 from benchmarks.work.app import HELLO
 
 __all__ = ["run_local"]
 
 _OURS, _FLOOR = "mangum dev", "uvicorn"
-_APP = HELLO_APP
 _COMMANDS = {
-    "in its process": ("-m", "mangum", "dev", _APP, "--port", "0"),
-    "--no-dashboard --no-reload": ("-m", "mangum", "dev", _APP, "--port", "0", "--no-dashboard", "--no-reload"),
+    "in its process": ("-m", "mangum", "dev", HELLO_APP, "--port", "0"),
+    "--no-dashboard --no-reload": ("-m", "mangum", "dev", HELLO_APP, "--port", "0", "--no-dashboard", "--no-reload"),
 }
-_UVICORN = ("-m", "uvicorn", _APP, "--port", "0", "--no-access-log")
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+_UVICORN = uvicorn_command(HELLO_APP)
 _ANSWER_S = 20.0
 _TRIAL = 20
 
@@ -62,11 +59,8 @@ def _serving(command: Sequence[str]) -> Iterator[int]:
     process = subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    try:
-        yield int(await_line(process, _ADDRESS, " ".join(command))[1])
-    finally:
-        process.terminate()
-        process.communicate()
+    with listening(process, " ".join(command)) as port:
+        yield port
 
 
 def _first_answer_s(command: Sequence[str]) -> Sample:

@@ -13,9 +13,9 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.outcomes import Outcome, Row
 from benchmarks.rounds import Method, Sample, interleave
 from benchmarks.sides import Run
-from benchmarks.suites.functions import FASTAPI_5, RAW
 from benchmarks.suites.lambda_service import LambdaService
 from benchmarks.suites.runtimes import EVENT, FAST, OURS, PEER, on_cpu_s, runtimes
+from benchmarks.work.functions import FASTAPI_5, RAW
 
 __all__ = ["run_runtime"]
 

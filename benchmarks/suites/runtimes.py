@@ -13,12 +13,13 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.peers import FRAMEWORK, HTTPTOOLS, SPEED
+from benchmarks.peers import FRAMEWORK, HTTPTOOLS, OTHER_HANDLERS, SPEED
 from benchmarks.rounds import Sample
 from benchmarks.sides import ROOT, Run
-from benchmarks.suites.functions import FASTAPI_5, MANGUM_FUNCTIONS, OTHER_FUNCTIONS, RAW, write_function
+from benchmarks.suites.functions import write_function
 from benchmarks.suites.lambda_service import LambdaService, lambda_service
 from benchmarks.work.events import SOURCES
+from benchmarks.work.functions import FASTAPI_5, MANGUM_FUNCTIONS, OTHER_FUNCTIONS, RAW
 
 __all__ = [
     "EVENT",
@@ -79,14 +80,22 @@ class Runtime:
         self.name = name
         self._command = [sys.executable, "-P", "-S", "-s", *command]
         self._root = root / name
-        for app, code in functions.items():
-            further = [framework] if framework is not None and app == FASTAPI_5 else []
-            write_function(self._root / app, code, [*packages, *further])
-        subprocess.run([sys.executable, "-m", "compileall", "-q", str(self._root)], stdout=subprocess.DEVNULL)
+        self._packages = packages
+        self._functions = functions
+        self._framework = framework
+
+    def _folder(self, app: str) -> Path:
+        """A function's folder, which is made for its first process."""
+        folder = self._root / app
+        if not folder.exists():
+            further = [self._framework] if self._framework is not None and app == FASTAPI_5 else []
+            write_function(folder, self._functions[app], [*self._packages, *further])
+            subprocess.run([sys.executable, "-m", "compileall", "-q", str(folder)], stdout=subprocess.DEVNULL)
+        return folder
 
     def start(self, app: str, service: LambdaService, **environment: str) -> subprocess.Popen[bytes]:
         """A process of it."""
-        folder = self._root / app
+        folder = self._folder(app)
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MANGUM_", "COV", "PYTHON"))}
         variables = {
             **kept,
@@ -145,7 +154,7 @@ def runtimes(run: Run, root: Path) -> dict[str, Runtime]:
             found[PEER] = Runtime(PEER, command, [run.folders("0.22")[0], aws], root, _FUNCTIONS, framework)
         name = "awslambdaric, ours"
         found[name] = Runtime(name, command, [own, aws], root, {RAW: _FUNCTIONS[RAW]})
-        for peer in ("apig-wsgi", "serverless-wsgi", "Powertools"):
+        for peer in OTHER_HANDLERS:
             if peer in run.peers:
                 name = f"awslambdaric, {peer}"
                 found[name] = Runtime(name, command, [run.folders(peer)[0], aws], root, {RAW: OTHER_FUNCTIONS[peer]})

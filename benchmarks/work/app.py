@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mangum.types import ASGI, Headers, Receive, Scope, Send
 
-__all__ = ["HELLO", "HELLO_HEADERS", "fastapi_hello", "hello", "reading", "sending", "streaming", "with_state"]
+__all__ = ["HELLO", "HELLO_HEADERS", "hello", "reading", "sending", "streaming", "with_state"]
 
 HELLO = b"Hello, world!"
 HELLO_HEADERS: Headers = [[b"content-type", b"text/plain; charset=utf-8"], [b"content-length", b"13"]]
@@ -61,25 +61,6 @@ def with_state(entries: int) -> ASGI:
         if scope["type"] == "lifespan":
             scope["state"].update((f"route {index}", index) for index in range(entries))
         await hello(scope, receive, send)
-
-    return app
-
-
-def fastapi_hello() -> ASGI:
-    """FastAPI with five routes, one of which answers `HELLO`."""
-    from fastapi import FastAPI
-    from fastapi.responses import PlainTextResponse
-
-    app = FastAPI()
-    for number in range(4):
-
-        @app.get(f"/items/{number}/{{item_id}}")
-        async def item(item_id: int) -> dict[str, int]:
-            return {"item_id": item_id}
-
-    @app.get("/hello", response_class=PlainTextResponse)
-    async def say_hello() -> str:
-        return HELLO.decode()
 
     return app
 

@@ -14,8 +14,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.work import floors, payloads
-from benchmarks.work.app import HELLO, HELLO_HEADERS, fastapi_hello, hello, reading, sending, with_state
+from benchmarks.work.app import HELLO, HELLO_HEADERS, hello, reading, sending, with_state
 from benchmarks.work.events import SOURCES, Context, http_api_post
+from benchmarks.work.functions import FASTAPI_5, MANGUM_FUNCTIONS, load
 
 if TYPE_CHECKING:
     from mangum import Mangum
@@ -107,7 +108,7 @@ def warm(source: str, lifespan: str) -> Operation:
 
 def warm_fastapi(lifespan: str) -> Operation:
     """One invocation of FastAPI, by one route of five. `lifespan` as in `warm`."""
-    return _invocations(_adapter(fastapi_hello(), lifespan), SOURCES["HTTP API 2.0"], HELLO)
+    return _invocations(_adapter(load(MANGUM_FUNCTIONS[FASTAPI_5])["app"], lifespan), SOURCES["HTTP API 2.0"], HELLO)
 
 
 def warm_state(entries: int, lifespan: str) -> Operation:
@@ -175,7 +176,6 @@ def body_floor(way: str, kind: str, size: int) -> Operation:
 
     once()
     _check(sent[0]["status"], sent[1]["body"], expected)
-
     return Operation(each(once), loop.close)
 
 
@@ -274,14 +274,16 @@ def _closing(adapter: Mangum) -> Callable[[], None]:
 
 def _invocations(adapter: Mangum, event: dict[str, Any], expected: bytes) -> Operation:
     check_answer(adapter(event, Context()), expected)
-
     return Operation(each_invocation(adapter, event), _closing(adapter))
 
 
 def check_answer(answer: dict[str, Any], expected: bytes) -> None:
-    """Raises `WrongAnswer` unless it has status 200 and this body.
+    """Make sure that it has status 200 and this body. `status` and `bodyEncoding` are Lambda@Edge's, where mangum 0.22
+    says `isBase64Encoded` all the same.
 
-    `status` and `bodyEncoding` are Lambda@Edge's, where mangum 0.22 says `isBase64Encoded` all the same."""
+    Raises:
+        WrongAnswer: it has not.
+    """
     is_base64 = answer.get("isBase64Encoded") or answer.get("bodyEncoding") == "base64"
     body: str = answer["body"]
     _check(

@@ -3,69 +3,23 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.work.app import HELLO
 from benchmarks.work.events import SOURCES, Context
+from benchmarks.work.functions import OTHER_FUNCTIONS, load
 from benchmarks.work.operations import Operation, check_answer, each, each_invocation
 
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+__all__ = ["hop", "other_way"]
 
-__all__ = ["HANDLERS", "apig_wsgi_handler", "hop", "other_way", "powertools_handler", "serverless_wsgi_handler"]
-
-Handler = Callable[[dict[str, Any], Any], Any]
 _ANSWER_S = 10.0
 
 
-def _hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(HELLO)))])
-    return [HELLO]
-
-
-def apig_wsgi_handler() -> Handler:
-    """https://pypi.org/project/apig-wsgi/"""
-    from apig_wsgi import make_lambda_handler
-
-    handler: Handler = make_lambda_handler(_hello)
-    return handler
-
-
-def serverless_wsgi_handler() -> Handler:
-    """https://pypi.org/project/serverless-wsgi/"""
-    from serverless_wsgi import handle_request
-
-    return lambda event, context: handle_request(_hello, event, context)
-
-
-def powertools_handler() -> Handler:
-    """https://docs.aws.amazon.com/powertools/python/latest/core/event_handler/api_gateway/"""
-    from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-
-    app = APIGatewayHttpResolver()
-
-    @app.get("/hello")  # type: ignore[untyped-decorator] # where it is not installed
-    def hello() -> Any:
-        return Response(200, content_type="text/plain; charset=utf-8", body=HELLO.decode())
-
-    handler: Handler = app.resolve
-    return handler
-
-
-HANDLERS = {
-    "apig-wsgi": apig_wsgi_handler,
-    "serverless-wsgi": serverless_wsgi_handler,
-    "Powertools": powertools_handler,
-}
-
-
 def other_way(peer: str) -> Operation:
-    """One invocation of a hello-world by one of `HANDLERS`, with an HTTP API's event."""
-    handler = HANDLERS[peer]()
+    """One invocation of a hello-world by a peer that is no mangum, with an HTTP API's event."""
+    handler = load(OTHER_FUNCTIONS[peer])["handler"]
     event = SOURCES["HTTP API 2.0"]
     check_answer(handler(event, Context()), HELLO)
-
     return Operation(each_invocation(handler, event), lambda: None)
 
 
@@ -92,5 +46,4 @@ def hop(port: int) -> Operation:
         return {"statusCode": int(status.split()[1]), "headers": headers, "body": body.decode()}
 
     check_answer(answer(), HELLO)
-
     return Operation(each(answer), connection.close)
