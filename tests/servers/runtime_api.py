@@ -27,6 +27,7 @@ _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 _ERROR_TYPE = "lambda-runtime-function-error-type"
 _ERROR_BODY = "lambda-runtime-function-error-body"
 _PRELUDE_KEYS = {"statusCode", "headers", "multiValueHeaders", "cookies"}
+_DEADLINE = "Lambda-Runtime-Deadline-Ms"
 _TURNS_TO_BEGIN = 5
 _ABOUT = re.compile("/invocation/([^/]+)/(?:response|error)$")
 _INTEGRATION = "application/vnd.awslambda.http-integration-response"
@@ -75,12 +76,12 @@ class Delivered:
         self.request_id = str(uuid.uuid4())
         self.invocation_id = str(uuid.uuid4())
         self.event = event
-        self.deadline_ms = int((time.time() + timeout_s) * 1000)
+        self._timeout_s = timeout_s
         sent: dict[str, str | None] = {
             "Content-Type": "application/json",
             "Lambda-Runtime-Aws-Request-Id": self.request_id,
             "Lambda-Runtime-Invocation-Id": self.invocation_id,
-            "Lambda-Runtime-Deadline-Ms": str(self.deadline_ms),
+            _DEADLINE: "",  # set when it is handed out
             "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-west-1:123456789012:function:hello:live",
             "Lambda-Runtime-Trace-Id": f"Root=1-{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:24]};Sampled=0",
             **headers,
@@ -96,6 +97,14 @@ class Delivered:
         self.attempt: str | None = None  # the invocation id that came back
         self.connection: asyncio.StreamWriter | None = None
         self.answered: asyncio.Event = asyncio.Event()
+
+    def hand_out(self, connection: asyncio.StreamWriter) -> None:
+        """Give it to a runtime. Its time begins now: a process takes its own to start."""
+        self.state = "running"
+        self.connection = connection
+        if self.headers.get(_DEADLINE) == "":
+            self.headers[_DEADLINE] = str(int((time.time() + self._timeout_s) * 1000))
+        _send(connection, 200, self.event, self.headers)
 
     async def settled(self, timeout_s: float = 20) -> None:
         """Wait until it has been answered, or the runtime has failed to."""
@@ -155,7 +164,7 @@ class RuntimeAPIServer:
         self.restore_error: dict[str, Any] | None = None
         self.extensions: dict[str, str] = {}  # names by identifier
         self.waiting_extensions: set[str] = set()
-        self.connections: set[asyncio.StreamWriter] = set()
+        self.connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}  # and the task of each
         self.restored = asyncio.Event()
         self.changed = asyncio.Event()
         self._concurrency = concurrency
@@ -188,8 +197,10 @@ class RuntimeAPIServer:
         self._server.close()
         for _ in range(_TURNS_TO_BEGIN):  # a conversation, from the moment that the connection was accepted
             await asyncio.sleep(0)
-        for connection in list(self.connections):
+        for connection, conversation in self.connections.items():
             connection.transport.abort()
+            assert conversation is not None
+            conversation.cancel()  # it may wait for what a test that failed did not come to
         while self.connections:
             await self._wait()
 
@@ -224,7 +235,7 @@ class RuntimeAPIServer:
     # Connections
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections.add(writer)
+        self.connections[writer] = asyncio.current_task()
         try:
             while await self._take(reader, writer):
                 pass
@@ -239,7 +250,7 @@ class RuntimeAPIServer:
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
-            self.connections.discard(writer)
+            del self.connections[writer]
             self.changed.set()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -324,10 +335,7 @@ class RuntimeAPIServer:
 
     def _hand_out(self) -> None:
         while self._queue and self._polls:
-            delivered, writer = self._queue.popleft(), self._polls.popleft()
-            delivered.state = "running"
-            delivered.connection = writer
-            _send(writer, 200, delivered.event, delivered.headers)
+            self._queue.popleft().hand_out(self._polls.popleft())
 
     async def _answer(
         self, request_id: str, kind: str, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
