@@ -13,6 +13,7 @@ import anyio.to_thread
 import pytest
 
 from mangum import Mangum
+from mangum.protocols import quiescence
 from mangum.types import Receive, Scope, Send
 from tests.servers.connections import ConnectionsEndpoint
 from tests.websocket_client import Client
@@ -51,6 +52,13 @@ class ReaderAndWriter:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["a loop that tells", "another"])
+def loop_tells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the event loop tells what is ready, as asyncio's do and uvloop does not."""
+    if not request.param:
+        monkeypatch.setattr(quiescence, "_has_nothing_ready", lambda loop: False)
 
 
 @pytest.fixture

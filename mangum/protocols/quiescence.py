@@ -82,11 +82,22 @@ async def wait_others_blocked() -> None:
 
     This is `anyio.wait_all_tasks_blocked` without its steps of a tenth of a second.
     """
+    loop = asyncio.get_running_loop()
     quiet = 0
     while quiet < _QUIET_TURNS:
         await asyncio.sleep(0)
+        if _has_nothing_ready(loop):
+            return
         is_quiet = all(map(_is_blocked, _others()))
         quiet = quiet + 1 if is_quiet else 0
+
+
+def _has_nothing_ready(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the caller is all that can run, where the loop tells: asyncio's own do, by no public name. To look at all
+    tasks instead, turn after turn, takes a tenth of the time of a message, and half of it where a process has a
+    thousand, as `mangum dev` has with two hundred clients."""
+    ready = getattr(loop, "_ready", None)
+    return ready is not None and not ready
 
 
 def _others() -> list[asyncio.Task[Any]]:
