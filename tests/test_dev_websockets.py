@@ -38,7 +38,7 @@ async def talk(websocket: WebSocket):
         while True:
             message = await websocket.receive()
             if message["type"] == "websocket.disconnect":
-                print("left", message["code"], flush=True)
+                print(f"left {message['code']}", flush=True)
                 return
             match message.get("text"):
                 case None:
@@ -65,7 +65,7 @@ async def app(scope, receive, send):
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] != "websocket.disconnect":
         pass
-    print("left", message["code"], flush=True)
+    print(f"left {message['code']}", flush=True)
 
 handler = Mangum(app, "off")
 """

@@ -397,14 +397,18 @@ class TestTime:
 class TestSlowClients:
     async def test_a_client_that_reads_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection_module, "_SEND_S", 0.2)
-        async with local_gateway(accept) as gateway, connect(gateway.websocket_url, max_queue=1) as client:
-            client.transport.pause_reading()
-            (connection,) = gateway.api.connections
-            with pytest.raises(connection_module.BufferFull):
-                fill(connection)
-            assert not await gateway.api.send(connection.connection_id, "x" * 65536)
-            assert (await gateway.event("DISCONNECT"))["requestContext"]["disconnectStatusCode"] == 1006
-            client.transport.abort()
+        monkeypatch.setattr(connection_module, "_MOST_BUFFERED", 16 * 1024 * 1024)  # 4 MB fit into the kernel's buffers
+        async with local_gateway(accept) as gateway:
+            with socket.create_connection(("127.0.0.1", gateway.port)) as own:
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # which else grows to what comes
+                async with connect(gateway.websocket_url, sock=own, max_queue=1) as client:
+                    client.transport.pause_reading()
+                    (connection,) = gateway.api.connections
+                    with pytest.raises(connection_module.BufferFull):
+                        fill(connection)
+                    assert not await gateway.api.send(connection.connection_id, "x" * 65536)
+                    assert (await gateway.event("DISCONNECT"))["requestContext"]["disconnectStatusCode"] == 1006
+                    client.transport.abort()
 
     async def test_what_comes_instead_of_an_answer_may_be_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def answer(event: dict[str, Any]) -> Any:
