@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import APIResponse, Browser, Page, Route, expect
 
 import mangum
 from tests.browser import ChatWindow, DashboardWindow, browser_path, open_browser
@@ -54,10 +54,32 @@ def look_at_everything(browser: Browser, url: str) -> DashboardWindow:
     an_invocation_is_sent_again(dashboard, ann)
     a_connection_is_closed(dashboard, ann, ann_id)
     the_list_is_filtered(dashboard)
+    news_is_not_lost_while_the_list_is_fetched(browser, url)
     it_fits_on_a_phone(dashboard, ann)
     it_works_without_scripts(browser, url)
     assert complaints == []
     return dashboard
+
+
+def news_is_not_lost_while_the_list_is_fetched(browser: Browser, url: str) -> None:
+    page = browser.new_page()
+    lists: list[tuple[Route, APIResponse]] = []
+
+    def hold(route: Route) -> None:
+        """It has been made, then something happens, and only then it arrives."""
+        response = route.fetch()
+        page.request.get(f"{url}/late")
+        lists.append((route, response))
+
+    page.route("**/_mangum/rows", hold)
+    dashboard = DashboardWindow(page, url)
+    expect(dashboard.row("/late", "404")).to_have_count(1)
+    page.evaluate("document.querySelectorAll('#rows > li').forEach((row) => (row.dataset.old = 'yes'))")
+    for route, response in lists:
+        route.fulfill(response=response)
+    expect(page.locator("#rows > li[data-old]")).to_have_count(0)
+    expect(dashboard.row("/late", "404")).to_have_count(1)
+    page.close()
 
 
 def complaints_of(page: Page) -> list[str]:

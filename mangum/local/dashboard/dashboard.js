@@ -66,8 +66,17 @@ const putRow = ({ id, html }) => {
   }
 };
 
+let meanwhile; // the news since the list that is on its way was asked for: it may be older than they are
 const fetchRows = async () => {
-  list.replaceChildren(...elements(await fetchText(`${ROOT}/rows`)));
+  const news = (meanwhile = []);
+  try {
+    const fresh = elements(await fetchText(`${ROOT}/rows`));
+    if (meanwhile !== news) return; // it was asked for again
+    list.replaceChildren(...fresh);
+    news.forEach(putRow);
+  } finally {
+    if (meanwhile === news) meanwhile = undefined;
+  }
   filter();
   markCurrent();
 };
@@ -199,6 +208,7 @@ stream.addEventListener("news", (event) => {
   if (connections) refreshConnections();
   if (!list) return;
   rows.forEach(putRow);
+  meanwhile?.push(...rows);
   filter();
   markCurrent();
   const id = currentId();
