@@ -128,7 +128,8 @@ async def app(scope, receive, send):
 
 async def test_200_clients_with_50_messages_each(tmp_path: Path) -> None:
     (tmp_path / "echo.py").write_text(ECHO)
-    with serving(tmp_path, "echo:app", "--no-reload", "--no-dashboard", "--integration-timeout", "120") as server:
+    options = ["--no-reload", "--no-dashboard", "--integration-timeout", "120"]
+    with serving(tmp_path, "echo:app", *options, is_measured=False) as server:
         url = url_of(server)
         async with asyncio.timeout(300), asyncio.TaskGroup() as group:
             clients = [group.create_task(talk(url, number, 50)) for number in range(200)]
