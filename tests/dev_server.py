@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import mangum
+from tests.servers import unmeasured_environment
 
 __all__ = ["DevServer", "serving"]
 
@@ -94,7 +95,7 @@ class DevServer:
 def serving(folder: Path, *arguments: str, is_measured: bool = True, **environment: str) -> Iterator[DevServer]:
     """`mangum dev` with these arguments, in a folder, on a free port. Without coverage it takes a third of the time for
     what runs thousands of times, and once is enough to measure."""
-    inherited = {name: value for name, value in os.environ.items() if is_measured or not name.startswith("COV")}
+    inherited = dict(os.environ) if is_measured else unmeasured_environment()
     process = subprocess.Popen(
         [sys.executable, "-m", "mangum", "dev", *arguments, "--port", "0"],
         cwd=folder,

@@ -310,7 +310,6 @@ async def test_an_error_after_the_last_piece(tmp_path: Path) -> None:
 
 async def test_the_deadline(tmp_path: Path) -> None:
     async with running(tmp_path, APP, environment=STREAM) as runtime:
-        await runtime.server.ready()  # a process may take longer to start than the event has time
         delivered = await streamed(runtime.server.put(function_url("/hangs"), timeout_s=0.5))
         assert delivered.stream.body == b"half"
         assert delivered.stream.error is not None

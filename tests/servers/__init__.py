@@ -9,10 +9,11 @@ modules a - is a _.
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Protocol
 
-__all__ = ["HOST", "Server", "free_port"]
+__all__ = ["HOST", "Server", "free_port", "unmeasured_environment"]
 
 HOST = "127.0.0.1"
 
@@ -48,3 +49,8 @@ def free_port() -> int:
         listener.bind((HOST, 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def unmeasured_environment() -> dict[str, str]:
+    """The environment, for a process whose coverage is not measured."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COV")}

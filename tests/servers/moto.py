@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from aiobotocore.session import AioSession
 
-from tests.servers import HOST
+from tests.servers import HOST, unmeasured_environment
 
 PROGRAM = Path(__file__).with_name("moto_process.py")
 REGION = "eu-central-1"
@@ -45,8 +45,6 @@ class Moto:
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        # Not measured with mangum, which it does not contain.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -58,7 +56,7 @@ class Moto:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=unmeasured_environment(),  # it has nothing of mangum
         )
         assert self._process.stdout is not None
         listening = self._process.stdout.readline()

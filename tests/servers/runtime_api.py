@@ -27,7 +27,6 @@ _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 _ERROR_TYPE = "lambda-runtime-function-error-type"
 _ERROR_BODY = "lambda-runtime-function-error-body"
 _PRELUDE_KEYS = {"statusCode", "headers", "multiValueHeaders", "cookies"}
-_DEADLINE = "Lambda-Runtime-Deadline-Ms"
 _TURNS_TO_BEGIN = 5
 _ABOUT = re.compile("/invocation/([^/]+)/(?:response|error)$")
 _INTEGRATION = "application/vnd.awslambda.http-integration-response"
@@ -76,17 +75,9 @@ class Delivered:
         self.request_id = str(uuid.uuid4())
         self.invocation_id = str(uuid.uuid4())
         self.event = event
+        self.headers: dict[str, str] = {}  # with which it was handed out
+        self._own_headers = headers
         self._timeout_s = timeout_s
-        sent: dict[str, str | None] = {
-            "Content-Type": "application/json",
-            "Lambda-Runtime-Aws-Request-Id": self.request_id,
-            "Lambda-Runtime-Invocation-Id": self.invocation_id,
-            _DEADLINE: "",  # set when it is handed out
-            "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-west-1:123456789012:function:hello:live",
-            "Lambda-Runtime-Trace-Id": f"Root=1-{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:24]};Sampled=0",
-            **headers,
-        }
-        self.headers = {name: value for name, value in sent.items() if value is not None}
         self.body: bytes | None = None
         self.content_type = ""
         self.error: dict[str, Any] | None = None
@@ -102,8 +93,16 @@ class Delivered:
         """Give it to a runtime. Its time begins now: a process takes its own to start."""
         self.state = "running"
         self.connection = connection
-        if self.headers.get(_DEADLINE) == "":
-            self.headers[_DEADLINE] = str(int((time.time() + self._timeout_s) * 1000))
+        sent: dict[str, str | None] = {
+            "Content-Type": "application/json",
+            "Lambda-Runtime-Aws-Request-Id": self.request_id,
+            "Lambda-Runtime-Invocation-Id": self.invocation_id,
+            "Lambda-Runtime-Deadline-Ms": str(int((time.time() + self._timeout_s) * 1000)),
+            "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-west-1:123456789012:function:hello:live",
+            "Lambda-Runtime-Trace-Id": f"Root=1-{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:24]};Sampled=0",
+            **self._own_headers,
+        }
+        self.headers = {name: value for name, value in sent.items() if value is not None}
         _send(connection, 200, self.event, self.headers)
 
     async def settled(self, timeout_s: float = 20) -> None:
