@@ -10,15 +10,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 from mangum.config import DEFAULT_TEXT_MIME_TYPES, Config
-from mangum.deadline import due_of
+from mangum.core.deadline import due_of
+from mangum.core.http import HTTPCycle, plain_response, request_line
+from mangum.core.invocation import Cycle, run_invocation
+from mangum.core.lifespan import Lifespan
+from mangum.core.sandbox import Sandbox
 from mangum.exceptions import ConfigurationError, RequestRefused, ResponseError, UnsupportedEvent
-from mangum.handlers import LOADED, load_handler
+from mangum.handlers import LOADED, handler_class
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.sources import Source, source_of
-from mangum.invocation import Cycle, run_invocation
-from mangum.protocols.http import HTTPCycle, plain_response, request_line
-from mangum.protocols.lifespan import Lifespan
-from mangum.sandbox import Sandbox
 from mangum.types import (
     ASGI,
     Headers,
@@ -32,9 +32,10 @@ from mangum.types import (
 )
 
 if TYPE_CHECKING:
-    from mangum.connections import Connections, Gateway
-    from mangum.handlers.websocket import WebSocketGateway
-    from mangum.replies import Reply, Stream
+    from mangum.core.reply import Reply, Stream
+    from mangum.websocket.connections import Connections
+    from mangum.websocket.event import WebSocketEvent
+    from mangum.websocket.hub import Hub
 
 __all__ = ["DEFAULT_TEXT_MIME_TYPES", "Mangum"]
 
@@ -117,12 +118,12 @@ class Mangum:
         has_lifespan = lifespan != "off"
         self._starts_each_time = has_lifespan and lifespan_scope == "invocation"
         self._knows_no_lifespan = False
-        self._gateway: Gateway | None = None
-        self._websocket_class: type[WebSocketGateway] | None = None  # loaded only for those who need it
+        self._hub: Hub | None = None
+        self._websocket_class: type[WebSocketEvent] | None = None  # loaded only for those who need it
         if self.config.dsn is not None:
-            self._gateway, self._websocket_class = _gateway(self.config.dsn, self.config)
+            self._hub, self._websocket_class = _hub(self.config.dsn, self.config)
         self._sandbox = Sandbox(
-            app, lifespan, keeps_lifespan=has_lifespan and lifespan_scope == "process", gateway=self._gateway
+            app, lifespan, keeps_lifespan=has_lifespan and lifespan_scope == "process", hub=self._hub
         )
         self._finalizer = weakref.finalize(self, self._sandbox.close_at_exit)
 
@@ -151,9 +152,9 @@ class Mangum:
         work, or as a stream. Where it has got it, `None` is returned.
         """
         handler = self.infer(event, context)
-        gateway, websocket_class = self._gateway, self._websocket_class
-        if gateway is not None and websocket_class is not None and isinstance(handler, websocket_class):
-            return await self._serve_websocket(handler, gateway, reply)
+        hub, websocket_class = self._hub, self._websocket_class
+        if hub is not None and websocket_class is not None and isinstance(handler, websocket_class):
+            return await self._serve_websocket(handler, hub, reply)
         if reply is not None and reply.is_streaming and isinstance(handler, HTTPHandler) and handler.streams:
             return await self._stream(handler, reply)
         try:
@@ -164,10 +165,10 @@ class Mangum:
         await self._run(cycle, context)
         if reply is not None and reply.is_sent:
             return None
-        return _answer(handler, scope, cycle.response or plain_response(504, "Gateway Timeout"))
+        return _answer(handler, scope, cycle.response or plain_response(504, "Hub Timeout"))
 
     async def _stream(self, handler: HTTPHandler, reply: Reply) -> None:
-        from mangum.protocols.streaming import StreamedHTTPCycle, stream_whole
+        from mangum.core.streaming import StreamedHTTPCycle, stream_whole
 
         def open_stream(status: int, headers: Headers, when_gone: Callable[[], None]) -> Stream:
             return reply.stream(handler.prelude(status, headers), when_gone)
@@ -198,14 +199,14 @@ class Mangum:
             _refuse_event_path(scope, config)
         if body:
             _add_content_length(scope, len(body))
-        if self._gateway is not None:
-            scope["aws.connections"] = _connections(self._gateway, context)
+        if self._hub is not None:
+            scope["aws.connections"] = _connections(self._hub, context)
         return scope, body
 
-    async def _serve_websocket(self, event: WebSocketGateway, gateway: Gateway, reply: Reply | None) -> Any:
-        from mangum.websockets import WebSocketInvocation
+    async def _serve_websocket(self, event: WebSocketEvent, hub: Hub, reply: Reply | None) -> Any:
+        from mangum.websocket.invocation import WebSocketInvocation
 
-        cycle = WebSocketInvocation(self.app, event, gateway, reply)
+        cycle = WebSocketInvocation(self.app, event, hub, reply)
         await self._run(cycle, event.context)
         if cycle.failure is not None:
             raise cycle.failure
@@ -231,9 +232,9 @@ class Mangum:
             if custom_handler.infer(event, context, config):  # type: ignore[arg-type] # it has the keys of LambdaConfig
                 return custom_handler(event, context, config)
         source = source_of(event)
-        handler_class = LOADED.get(source) or load_handler(source)
-        if handler_class is not None:
-            return handler_class(event, context, config)
+        found = LOADED.get(source) or handler_class(source)
+        if found is not None:
+            return found(event, context, config)
         if source is Source.WEBSOCKET:
             if self._websocket_class is None:
                 raise ConfigurationError(
@@ -256,9 +257,9 @@ class Mangum:
         Raises:
             ConfigurationError: there is no `dsn`.
         """
-        if self._gateway is None:
+        if self._hub is None:
             raise ConfigurationError('There is no store of WebSocket connections: Mangum(app, dsn="...") names one.')
-        return _connections(self._gateway, None)
+        return _connections(self._hub, None)
 
     def run(self, function: Callable[[*Arguments], Coroutine[Any, Any, T]], *arguments: *Arguments) -> T:
         """Run an asynchronous function on the warm loop, and return what it returns.
@@ -284,8 +285,8 @@ class Mangum:
 
     async def astart(self) -> None:
         """`start`, on the running event loop."""
-        if self._gateway is not None:
-            await self._gateway.open()
+        if self._hub is not None:
+            await self._hub.open()
         if self._sandbox.keeps_lifespan:
             await self._sandbox.state()
 
@@ -302,8 +303,8 @@ class Mangum:
     async def disconnect(self) -> None:
         """Close what WebSocket connections need: the store, and the way to API Gateway. The next event that needs them
         opens them again; so does `astart`."""
-        if self._gateway is not None:
-            await self._gateway.close()
+        if self._hub is not None:
+            await self._hub.close()
 
     async def aclose(self) -> None:
         """Shut the application down where `invoke` or `astart` have started it, on the running event loop."""
@@ -326,19 +327,19 @@ class Mangum:
         await self.aclose()
 
 
-def _gateway(dsn: str, config: Config) -> tuple[Gateway, type[WebSocketGateway]]:
+def _hub(dsn: str, config: Config) -> tuple[Hub, type[WebSocketEvent]]:
     from mangum.backends.store import Store
-    from mangum.connections import Gateway
-    from mangum.handlers.websocket import WebSocketGateway
-    from mangum.management.api import ManagementAPI
+    from mangum.websocket.event import WebSocketEvent
+    from mangum.websocket.hub import Hub
+    from mangum.websocket.management.api import ManagementAPI
 
-    return Gateway(Store.of(dsn), ManagementAPI(config.api_gateway_region_name)), WebSocketGateway
+    return Hub(Store.of(dsn), ManagementAPI(config.api_gateway_region_name)), WebSocketEvent
 
 
-def _connections(gateway: Gateway, context: Any) -> Connections:
-    from mangum.connections import Connections
+def _connections(hub: Hub, context: Any) -> Connections:
+    from mangum.websocket.connections import Connections
 
-    return Connections(gateway, due_of(context))
+    return Connections(hub, due_of(context))
 
 
 def _answer(handler: LambdaHandler, scope: Scope, response: Response) -> Any:

@@ -21,7 +21,7 @@ from mangum.cli.app import cli
 from mangum.exceptions import ConfigurationError
 from mangum.local.events.payload_v2 import http_api_event
 from mangum.local.events.requests import HTTPRequest
-from mangum.local.loading import load_handler
+from mangum.local.loading import load_function
 
 APP = """
 from mangum import Mangum
@@ -54,12 +54,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_loading(folder: Path) -> None:
-    assert isinstance(load_handler("served_app:app"), Mangum)
-    assert isinstance(load_handler("served_app:undecorated"), Mangum)
-    assert isinstance(load_handler("served_app:wrapped"), Mangum)
-    handler = load_handler("served_app:handler")
-    assert load_handler("served_app:handler") is handler
-    assert load_handler("served_app:plain")({"rawPath": "/x"}, None)["body"] == "/x"
+    assert isinstance(load_function("served_app:app"), Mangum)
+    assert isinstance(load_function("served_app:undecorated"), Mangum)
+    assert isinstance(load_function("served_app:wrapped"), Mangum)
+    handler = load_function("served_app:handler")
+    assert load_function("served_app:handler") is handler
+    assert load_function("served_app:plain")({"rawPath": "/x"}, None)["body"] == "/x"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_loading(folder: Path) -> None:
 )
 def test_what_cannot_be_served(folder: Path, target: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(message)):
-        load_handler(target)
+        load_function(target)
     result = CliRunner().invoke(cli, ["dev", target])
     assert result.exit_code == 2
     assert "mangum dev: " in result.output

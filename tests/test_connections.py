@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from mangum import Mangum
-from mangum.connections import BroadcastResult, Connections
 from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
 from mangum.local.events.requests import HTTPRequest
 from mangum.types import Receive, Scope, Send
+from mangum.websocket.connections import BroadcastResult, Connections
 from tests.apps import Context, respond
 from tests.servers.connections import ConnectionsEndpoint
 from tests.sources import BY_NAME
@@ -110,7 +110,7 @@ def age(handler: Mangum, connection_id: str) -> None:
     """Make a connection older than the time in which a 410 may pass, and its membership of the room too."""
 
     async def save() -> None:
-        gateway = handler._gateway
+        gateway = handler._hub
         assert gateway is not None
         record = await gateway.load(connection_id)
         assert record is not None
@@ -125,7 +125,7 @@ def members(handler: Mangum) -> int:
     """How many are in the room."""
 
     async def count() -> int:
-        gateway = handler._gateway
+        gateway = handler._hub
         assert gateway is not None
         return sum([len(page) async for page in gateway.store.pages("room")])
 
@@ -288,7 +288,7 @@ def test_throttling_is_waited_for(ann: Client, bob: Client, endpoint: Connection
 
 
 def test_broadcast_to_many(handler: Mangum, ann: Client, endpoint: ConnectionsEndpoint) -> None:
-    gateway = handler._gateway
+    gateway = handler._hub
     assert gateway is not None
     ids = {f"c{index}" for index in range(1200)}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mangum import Mangum
-from mangum.deadline import Watchdog
+from mangum.core.deadline import Watchdog
 from mangum.local.events.requests import HTTPRequest
 from mangum.types import LifespanScope, Receive, Scope, Send
 from tests.apps import Context, WithLifespan, respond
@@ -24,7 +24,7 @@ every_scope = pytest.mark.parametrize("arguments", [{"lifespan": "off"}, {}, {"l
 @pytest.fixture(autouse=True)
 def _large_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline comes early, and leaves a busy machine time for what follows it."""
-    monkeypatch.setattr("mangum.deadline._RESERVE_SHARE", 0.9)
+    monkeypatch.setattr("mangum.core.deadline._RESERVE_SHARE", 0.9)
 
 
 async def sleeps(scope: Scope, receive: Receive, send: Send) -> None:

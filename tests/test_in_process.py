@@ -556,7 +556,7 @@ async def test_what_is_no_method_is_not_timed(code: FunctionFolder) -> None:
         patch.setenv("MANGUM_DSN", f"sqlite://{code.folder}/connections.db")
         async with InProcess(code.settings()):
             handler = sys.modules[code.module].handler
-            assert handler._gateway.store.value_limit is None
+            assert handler._hub.store.value_limit is None
 
 
 def test_the_journal_keeps_the_last() -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from mangum import Mangum
 from mangum.config import Config
-from mangum.handlers.websocket import WebSocketGateway
 from mangum.local.events import EVENT_BUILDERS, websocket
 from mangum.local.events.alb import alb_event
 from mangum.local.events.lambda_at_edge import origin_request_event, viewer_request_event
@@ -21,6 +20,7 @@ from mangum.local.events.payload_v1 import http_api_v1_event, rest_api_event
 from mangum.local.events.payload_v2 import function_url_event, http_api_event
 from mangum.local.events.requests import EventSettings, HTTPRequest
 from mangum.local.events.vpc_lattice import vpc_lattice_v1_event, vpc_lattice_v2_event
+from mangum.websocket.event import WebSocketEvent
 from tests.apps import Recorder
 
 REQUEST = HTTPRequest(
@@ -206,7 +206,7 @@ def test_an_event_has_the_keys_of_aws_own(source: str) -> None:
 
 
 class TestWebSockets:
-    """What the events say is what `mangum.handlers.websocket` reads in them."""
+    """What the events say is what `mangum.websocket.event` reads in them."""
 
     CLIENT = websocket.Client(
         connection_id="L0SM9cOFvHcCIhw=",
@@ -218,8 +218,8 @@ class TestWebSockets:
     )
 
     @staticmethod
-    def read(event: dict[str, Any]) -> WebSocketGateway:
-        return WebSocketGateway(json.loads(json.dumps(event)), None, Config.from_arguments(dsn="memory://"))
+    def read(event: dict[str, Any]) -> WebSocketEvent:
+        return WebSocketEvent(json.loads(json.dumps(event)), None, Config.from_arguments(dsn="memory://"))
 
     @given(
         query=st.lists(

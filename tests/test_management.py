@@ -18,8 +18,8 @@ import pytest
 from anyio.abc import SocketStream
 
 from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
-from mangum.management.api import ManagementAPI
-from mangum.management.http1 import Pool, _Connection
+from mangum.websocket.management.api import ManagementAPI
+from mangum.websocket.management.http1 import Pool, _Connection
 from tests.servers import HOST, free_port
 from tests.servers.connections import (
     CUT,
@@ -40,8 +40,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_aws")]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that need not be waited for."""
-    monkeypatch.setattr("mangum.management.api._FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr("mangum.management.api._LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr("mangum.websocket.management.api._FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("mangum.websocket.management.api._LONGEST_PAUSE_S", 0.01)
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ async def test_a_connection_that_was_just_opened_may_not_be_there_yet(
 async def test_a_connection_that_was_just_opened_may_be_gone(
     api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch, ahead_s: float
 ) -> None:
-    monkeypatch.setattr("mangum.management.api._OPENING_S", 0.1)
+    monkeypatch.setattr("mangum.websocket.management.api._OPENING_S", 0.1)
     endpoint.script(410, always=True)
     opened_at = time.time()
     with pytest.raises(ConnectionGone):
@@ -196,7 +196,7 @@ async def test_what_passes_costs_time_and_no_message(
     text: str,
     warm: bool,
 ) -> None:
-    monkeypatch.setattr("mangum.management.target._ATTEMPT_S", 0.1)
+    monkeypatch.setattr("mangum.websocket.management.client._ATTEMPT_S", 0.1)
     if warm:
         await post(api, endpoint, b"first")
     endpoint.script(answer, answer, answer)
@@ -211,7 +211,7 @@ async def test_what_passes_costs_time_and_no_message(
 async def test_what_does_not_pass_is_an_error_when_time_is_up(
     api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch, answer: Any, text: str
 ) -> None:
-    monkeypatch.setattr("mangum.management.target._ATTEMPT_S", 0.1)
+    monkeypatch.setattr("mangum.websocket.management.client._ATTEMPT_S", 0.1)
     endpoint.script(answer, always=True)
     due = within(0.3)
     with pytest.raises(ConnectionsError, match="did not take a POST") as caught:
@@ -226,7 +226,7 @@ async def test_what_does_not_pass_is_an_error_when_time_is_up(
 async def test_a_call_without_a_deadline_ends_too(
     api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mangum.management.api._LONGEST_S", 0.1)
+    monkeypatch.setattr("mangum.websocket.management.api._LONGEST_S", 0.1)
     endpoint.script(429, always=True)
     with pytest.raises(ConnectionsError):
         await post(api, endpoint)
@@ -244,7 +244,7 @@ async def test_a_deadline_limits_an_attempt(api: ManagementAPI, endpoint: Connec
 async def test_an_attempt_has_its_time_from_its_own_start(
     api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mangum.management.target._ATTEMPT_S", 0.1)
+    monkeypatch.setattr("mangum.websocket.management.client._ATTEMPT_S", 0.1)
     await post(api, endpoint)
     await asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.06)
     endpoint.script(SILENCE)
@@ -258,7 +258,7 @@ async def test_pauses_between_attempts_grow(
     api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr("mangum.management.api._LONGEST_PAUSE_S", 0.2)
+    monkeypatch.setattr("mangum.websocket.management.api._LONGEST_PAUSE_S", 0.2)
     endpoint.script(*[429] * 4)
     start = within(0)
     await post(api, endpoint)
@@ -391,7 +391,7 @@ async def test_a_connection_that_the_server_closed_costs_no_message(
 async def test_connections_that_fell_silent_cost_one_attempt(
     api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mangum.management.target._ATTEMPT_S", 0.2)
+    monkeypatch.setattr("mangum.websocket.management.client._ATTEMPT_S", 0.2)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(10):
             tasks.create_task(post(api, endpoint))
@@ -417,7 +417,7 @@ async def test_a_connection_that_was_idle_for_long_is_not_used_again(
     api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await post(api, endpoint)
-    monkeypatch.setattr("mangum.management.http1._MOST_IDLE_S", -1)
+    monkeypatch.setattr("mangum.websocket.management.http1._MOST_IDLE_S", -1)
     endpoint.freeze()
     await post(api, endpoint)
     assert endpoint.accepted == 2
@@ -429,7 +429,7 @@ async def test_a_process_that_was_stopped_goes_on(endpoint: ConnectionsEndpoint)
     endpoint.keep_alive_s = 0.2
     program = (
         "import asyncio, sys\n"
-        "from mangum.management.api import ManagementAPI\n"
+        "from mangum.websocket.management.api import ManagementAPI\n"
         "async def main():\n"
         "    api = ManagementAPI(None)\n"
         "    for line in sys.stdin:\n"
@@ -499,7 +499,7 @@ async def test_calls_that_wait_for_their_turn_can_be_cancelled(
 async def test_a_turn_that_does_not_come_is_an_error_in_time(
     api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mangum.management.api._MOST_CONNECTIONS", 1)
+    monkeypatch.setattr("mangum.websocket.management.api._MOST_CONNECTIONS", 1)
     endpoint.script(SILENCE)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(post, api, endpoint)
@@ -512,7 +512,7 @@ async def test_a_turn_that_does_not_come_is_an_error_in_time(
 async def test_a_call_can_be_cancelled_between_two_attempts(
     api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mangum.management.api._FIRST_PAUSE_S", 5)
+    monkeypatch.setattr("mangum.websocket.management.api._FIRST_PAUSE_S", 5)
     endpoint.script(429)
     pausing = asyncio.Event()
     with telling(pausing):
@@ -528,7 +528,7 @@ async def test_a_call_can_be_cancelled_between_two_attempts(
 @contextmanager
 def telling(pausing: asyncio.Event) -> Iterator[None]:
     """Set the event when a call says that it will try again."""
-    logger = logging.getLogger("mangum.connections")
+    logger = logging.getLogger("mangum.websocket.connections")
     handler = logging.Handler()
     handler.emit = lambda record: pausing.set()  # type: ignore[method-assign]
     logger.addHandler(handler)

@@ -25,9 +25,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from mangum.exceptions import ConfigurationError, ConnectionsError
-from mangum.management.api import ManagementAPI
-from mangum.management.credentials import CredentialsSource
-from mangum.management.sigv4 import Credentials
+from mangum.websocket.management.api import ManagementAPI
+from mangum.websocket.management.credentials import CredentialsSource
+from mangum.websocket.management.sigv4 import Credentials
 from tests.servers import HOST
 from tests.servers.connections import Answer, ConnectionsEndpoint
 from tests.servers.connections import Credentials as Keys
@@ -172,7 +172,7 @@ def test_an_emulator_and_lambda_need_no_aws_library(
         "import asyncio, sys\n"
         "for name in ('aiobotocore', 'botocore', 'aiohttp'):\n"
         "    sys.modules[name] = None\n"
-        "from mangum.management.api import ManagementAPI\n"
+        "from mangum.websocket.management.api import ManagementAPI\n"
         "async def main():\n"
         "    api = ManagementAPI(None)\n"
         "    await api.post(sys.argv[1], 'a', b'hello', opened_at=0, due=None)\n"
@@ -364,7 +364,7 @@ async def test_a_server_that_never_shakes_hands_is_an_error_in_time(
 ) -> None:
     use(monkeypatch, KEYS)
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    monkeypatch.setattr("mangum.management.target._ATTEMPT_S", 0.2)
+    monkeypatch.setattr("mangum.websocket.management.client._ATTEMPT_S", 0.2)
     helloes: list[bytes] = []
     greeted = anyio.Event()
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mangum.management.http1 import BadResponse, Response, ResponseReader
+from mangum.websocket.management.http1 import BadResponse, Response, ResponseReader
 
 CRLF = b"\r\n"
 

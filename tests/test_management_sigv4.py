@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mangum.exceptions import ConfigurationError, ConnectionsError
-from mangum.management.endpoint import Endpoint
-from mangum.management.sigv4 import Credentials, Signer
+from mangum.websocket.management.endpoint import Endpoint
+from mangum.websocket.management.sigv4 import Credentials, Signer
 
 DAY = 24 * 60 * 60
 NOW = 1_795_564_800  # 2026-11-25, 00:00:00 UTC

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from mangum import Mangum
+from mangum.core.loop import WarmLoop
 from mangum.exceptions import LoopError
 from mangum.local.events.requests import HTTPRequest
-from mangum.loop import WarmLoop
 from mangum.types import Receive, Scope, Send
 from tests.apps import Context, WithLifespan, hello, respond
 from tests.sources import BY_NAME
@@ -184,7 +184,7 @@ def test_closing_ends_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_what_does_not_end_is_left(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("mangum.loop._WIND_DOWN_S", 0.01)
+    monkeypatch.setattr("mangum.core.loop._WIND_DOWN_S", 0.01)
     kept: list[Any] = []
 
     async def stay() -> None:
@@ -492,7 +492,7 @@ def test_an_interrupt_outside_the_task_ends_it() -> None:
 
 
 def test_an_interrupt_of_a_task_that_will_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mangum.loop._WIND_DOWN_S", 0.01)
+    monkeypatch.setattr("mangum.core.loop._WIND_DOWN_S", 0.01)
     held: list[Any] = []
 
     def interrupt() -> None:

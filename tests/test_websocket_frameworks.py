@@ -548,7 +548,7 @@ def leave(client: Client) -> None:
     from dataclasses import replace
 
     async def age() -> None:
-        gateway = client.handler._gateway
+        gateway = client.handler._hub
         assert gateway is not None
         record = await gateway.load(client.id)
         assert record is not None

@@ -14,9 +14,9 @@ from uuid import uuid4
 import pytest
 
 from mangum import Mangum
-from mangum.connections import BroadcastResult
 from mangum.exceptions import BackendError, ConnectionGone, ConnectionsError, MessageTooLarge
 from mangum.types import Receive, Scope, Send
+from mangum.websocket.connections import BroadcastResult
 from tests.apps import Context
 from tests.servers import Server
 from tests.servers.connections import CUT, SILENCE, ConnectionsEndpoint, Script
@@ -351,7 +351,7 @@ def test_a_password_that_is_wrong(server: Server, room: Room, endpoint: Connecti
         assert server.password is not None
         for call in (client.connect, lambda: client.send("x"), client.disconnect, handler.start):
             fails(call, server.password)
-        shown = f"{handler.config!r} {handler!r} {handler.connections!r} {handler._gateway!r}"
+        shown = f"{handler.config!r} {handler!r} {handler.connections!r} {handler._hub!r}"
         assert server.password not in shown
 
 
@@ -395,7 +395,7 @@ def age(client: Client) -> None:
     from dataclasses import replace
 
     async def save() -> None:
-        gateway = client.handler._gateway
+        gateway = client.handler._hub
         assert gateway is not None
         record = await gateway.load(client.id)
         assert record is not None

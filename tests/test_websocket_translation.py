@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from mangum import Mangum
 from mangum.config import Config
 from mangum.exceptions import ConfigurationError, ConnectionGone, EventError, InvalidEvent, UnsupportedEvent
-from mangum.handlers.websocket import Handshake, WebSocketGateway
 from mangum.types import Message, Receive, Scope, Send
+from mangum.websocket.event import Handshake, WebSocketEvent
 from tests.apps import hello
 from tests.servers.connections import ConnectionsEndpoint
 from tests.test_malformed_events import json_values, places
@@ -53,8 +53,8 @@ def shared_endpoint() -> Iterator[ConnectionsEndpoint]:
         yield running
 
 
-def translated(event: dict[str, Any], **arguments: Any) -> WebSocketGateway:
-    return WebSocketGateway(event, None, Config.from_arguments(dsn="memory://", **arguments))
+def translated(event: dict[str, Any], **arguments: Any) -> WebSocketEvent:
+    return WebSocketEvent(event, None, Config.from_arguments(dsn="memory://", **arguments))
 
 
 # Any connection

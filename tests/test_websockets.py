@@ -287,7 +287,7 @@ def test_a_greeting_of_a_client_that_has_gone(visit: Callable[..., Client], endp
 
 async def grow_older(client: Client, seconds: float = 60) -> None:
     """Make the connection older: by default than the time in which a 410 may pass."""
-    gateway = client.handler._gateway
+    gateway = client.handler._hub
     assert gateway is not None
     record = await gateway.load(client.id)
     assert record is not None
@@ -710,8 +710,8 @@ def test_lifespan(scope: Any, visit: Callable[..., Client]) -> None:
 @pytest.fixture
 def _large_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline comes early, and leaves a busy machine time for what follows it."""
-    monkeypatch.setattr("mangum.deadline._RESERVE_SHARE", 0.7)
-    monkeypatch.setattr("mangum.deadline._MOST_RESERVE_S", 5.0)
+    monkeypatch.setattr("mangum.core.deadline._RESERVE_SHARE", 0.7)
+    monkeypatch.setattr("mangum.core.deadline._MOST_RESERVE_S", 5.0)
 
 
 @pytest.mark.usefixtures("_large_reserve")
@@ -799,8 +799,8 @@ def test_each_event_is_a_line_in_the_log(visit: Callable[..., Client], caplog: p
 
 def test_all_is_opened_once_and_kept_warm(memory_dsn: str, endpoint: ConnectionsEndpoint) -> None:
     with serving(echo, endpoint, memory_dsn, lifespan="off") as handler:
-        assert handler._gateway is not None
-        calls = cast(Memory, handler._gateway.store._backend).calls
+        assert handler._hub is not None
+        calls = cast(Memory, handler._hub.store._backend).calls
         assert calls == []
         handler.start()
         assert calls == ["open"]
@@ -893,6 +893,6 @@ def test_an_error_that_nobody_expects_comes_out_as_it_is(
     def breaks(*arguments: Any) -> Any:
         raise LookupError("unexpected")
 
-    monkeypatch.setattr("mangum.websockets.Connections", breaks)
+    monkeypatch.setattr("mangum.websocket.invocation.Connections", breaks)
     with pytest.raises(LookupError, match="unexpected"):
         visit(echo).connect()

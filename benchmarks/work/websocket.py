@@ -82,11 +82,11 @@ def first_message(dsn: str, url: str, *, old: bool = False) -> None:
 def fill_group(dsn: str, url: str, members: int) -> None:
     """Have so many connections join a group, for `broadcast` in another process, whose memory counts."""
     from mangum.backends.store import Store
-    from mangum.connections import Target
+    from mangum.websocket.records import Address
 
     async def join() -> None:
         store = Store.of(dsn)
-        target = Target(url, time.time())
+        target = Address(url, time.time())
         for index in range(members):
             await store.join(_GROUP, target.as_member(_member(index)))
         await store.close()

@@ -24,7 +24,7 @@ __all__ = [
     "HTTPHandler",
     "LambdaAtEdge",
     "VPCLattice",
-    "load_handler",
+    "handler_class",
 ]
 
 # A function has one front door as a rule, and without bytecode the others' modules take a tenth of `import mangum`.
@@ -54,7 +54,7 @@ _CLASSES = {
 LOADED: dict[Source, type[HTTPHandler]] = {}  # those that an event has come for
 
 
-def load_handler(source: Source) -> type[HTTPHandler] | None:
+def handler_class(source: Source) -> type[HTTPHandler] | None:
     """The handler for requests from a source, or `None` if it sends no requests. From then on it is in `LOADED`."""
     name = _CLASSES.get(source)
     if name is None:

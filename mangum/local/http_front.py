@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
+from mangum.core.http import request_line
 from mangum.local import answers
 from mangum.local.answers import HTTPResponse
 from mangum.local.events.requests import HTTPRequest
@@ -17,7 +18,6 @@ from mangum.local.invocations import Invocation, Journal
 from mangum.local.scopes import head_of
 from mangum.local.service import LambdaService
 from mangum.local.streams import StreamBroken, StreamedAnswer
-from mangum.protocols.http import request_line
 from mangum.types import Receive, Scope, Send
 
 __all__ = ["HTTPFront"]

@@ -33,7 +33,7 @@ from mangum.local.function import (
     event_json,
 )
 from mangum.local.invocations import Invocation
-from mangum.local.loading import load_handler
+from mangum.local.loading import load_function
 from mangum.local.stopwatch import Stopwatch
 
 __all__ = ["InProcess"]
@@ -55,7 +55,7 @@ class InProcess(Function):
         self._settings = settings
         self._capture = Capture()
         self._turn = asyncio.Lock()  # of one event at a time, first come, first served
-        self._sandbox: _Sandbox | None = None
+        self._sandbox: _FunctionThread | None = None
         self._is_stale = False  # whether modules of the last sandbox are still loaded
         self._stack = ExitStack()
 
@@ -131,11 +131,11 @@ class InProcess(Function):
             except Exception as error:
                 logger.error("The function cannot be loaded, until its code changes: %s", error)
 
-    async def _make(self) -> _Sandbox:
+    async def _make(self) -> _FunctionThread:
         if self._is_stale:
             _forget_modules(self._settings.folder)
         self._is_stale = True
-        sandbox = _Sandbox()
+        sandbox = _FunctionThread()
         try:
             await sandbox.load(self._settings.target)
         except BaseException:
@@ -148,7 +148,7 @@ class _Exited(Exception):
     """`sys.exit` was called in the function."""
 
 
-class _Sandbox:
+class _FunctionThread:
     """A handler, and the thread that runs all its code."""
 
     def __init__(self) -> None:
@@ -190,7 +190,7 @@ class _Sandbox:
         """Import the handler, and start it as in Lambda's init phase."""
 
         def load() -> None:
-            handler = load_handler(target)
+            handler = load_function(target)
             if isinstance(handler, Mangum):
                 self._stopwatch = Stopwatch(handler)
                 handler.start()

@@ -13,10 +13,10 @@ from mangum.adapter import Mangum
 from mangum.exceptions import ConfigurationError
 from mangum.runtime.loading import is_asynchronous, takes
 
-__all__ = ["load_handler"]
+__all__ = ["load_function"]
 
 
-def load_handler(target: str) -> Callable[[Any, Any], Any]:
+def load_function(target: str) -> Callable[[Any, Any], Any]:
     """The handler that `target` names: a `Mangum`, an ASGI application, which is wrapped in one, or a function of two
     arguments. Modules are found from the current folder.
 

@@ -29,7 +29,7 @@ class Stopwatch:
         self._calls_began = 0.0
         handler.app = self._call
         handler._sandbox._app = self._call
-        gateway = handler._gateway
+        gateway = handler._hub
         if gateway is not None:
             gateway.store._backend = _Timed(gateway.store._backend, self._time)  # type: ignore[assignment]
             gateway._management = _Timed(gateway._management, self._time)  # type: ignore[assignment]

@@ -10,15 +10,15 @@ from concurrent.futures import Executor
 from typing import Any
 
 from mangum.adapter import Mangum
-from mangum.runtime.answers import Answer
+from mangum.core.tasks import begin
 from mangum.runtime.context import Context
 from mangum.runtime.documents import documents_for
 from mangum.runtime.loading import Handler, is_asynchronous
 from mangum.runtime.logs import Log
+from mangum.runtime.reply import RuntimeReply
 from mangum.runtime.settings import Settings
 from mangum.runtime.tracing import install
 from mangum.runtime.worker import Invoke, Worker
-from mangum.tasks import begin
 
 __all__ = ["Invocations"]
 
@@ -99,7 +99,7 @@ class Invocations:
 
         threads = self._threads = ThreadPoolExecutor(self._settings.concurrency, "mangum-handler")
 
-        async def in_thread(event: Any, context: Context, answer: Answer) -> Any:
+        async def in_thread(event: Any, context: Context, answer: RuntimeReply) -> Any:
             own = contextvars.copy_context()
             return await asyncio.get_running_loop().run_in_executor(threads, own.run, handler, event, context)
 

@@ -7,20 +7,20 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from mangum.deadline import StandingTimer
-from mangum.runtime.answers import Answer
+from mangum.core.deadline import StandingTimer
 from mangum.runtime.api import RuntimeAPI, is_event
 from mangum.runtime.connection import Outcome, Response
 from mangum.runtime.context import Context
 from mangum.runtime.documents import Documents
 from mangum.runtime.errors import Fault, describe
 from mangum.runtime.logs import Log, current
+from mangum.runtime.reply import RuntimeReply
 from mangum.runtime.settings import Settings
 from mangum.runtime.tracing import set_trace_id
 
 __all__ = ["Invoke", "Owner", "Worker"]
 
-Invoke: TypeAlias = Callable[[Any, Context, Answer], Awaitable[Any]]
+Invoke: TypeAlias = Callable[[Any, Context, RuntimeReply], Awaitable[Any]]
 
 _LEAST_WAIT_S = 1.0  # for Lambda to take an answer, even if the deadline has come meanwhile
 
@@ -56,12 +56,14 @@ class Worker:
         self._owner = owner
         self._api = RuntimeAPI(settings.api, settings.patience_s)
         self._is_waiting = False  # for an event
-        self._untaken: tuple[Answer, float] | None = None  # what Lambda has to take, and until when in the loop's time
+        self._untaken: tuple[RuntimeReply, float] | None = (
+            None  # what Lambda has to take, and until when in the loop's time
+        )
         self._loop = asyncio.get_running_loop()
         self._patience = StandingTimer(self._loop, self._lose_patience)
         self._mark: Callable[[object], object] | None = None
         if settings.concurrency > 1:
-            from mangum.protocols.quiescence import invocation
+            from mangum.websocket.idle import invocation
 
             self._mark = invocation.set
 
@@ -99,7 +101,7 @@ class Worker:
 
     async def _serve(self, event: Response) -> None:
         self._is_waiting = False
-        answer = Answer(self._api, event.headers, self._documents, is_streaming=self._settings.is_streaming)
+        answer = RuntimeReply(self._api, event.headers, self._documents, is_streaming=self._settings.is_streaming)
         try:
             await self._run(event, answer)
             if not answer.is_sent:
@@ -112,7 +114,7 @@ class Worker:
         except Exception as error:
             self._owner.break_down(error)
 
-    async def _run(self, event: Response, answer: Answer) -> None:
+    async def _run(self, event: Response, answer: RuntimeReply) -> None:
         headers = event.headers
         trace_id = headers.get(b"lambda-runtime-trace-id")
         set_trace_id(None if trace_id is None else trace_id.decode())
@@ -140,13 +142,13 @@ class Worker:
         except ValueError as error:
             raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
 
-    async def _fail(self, event: Response, answer: Answer, error: BaseException) -> None:
+    async def _fail(self, event: Response, answer: RuntimeReply, error: BaseException) -> None:
         document = describe(error, _request_id(event))
         self._log.error(document)
         if not answer.is_sent:
             await answer.fail(document)
 
-    def _be_patient(self, answer: Answer, headers: Mapping[bytes, bytes]) -> None:
+    def _be_patient(self, answer: RuntimeReply, headers: Mapping[bytes, bytes]) -> None:
         """Let Lambda take its time until the deadline."""
         deadline_s = int(headers.get(b"lambda-runtime-deadline-ms") or 0) / 1000
         until = self._loop.time() + max(deadline_s - time.time(), _LEAST_WAIT_S)
@@ -162,7 +164,7 @@ class Worker:
             else:  # it was armed for one before
                 self._patience.arm(until)
 
-    def _taken(self, answer: Answer) -> None:
+    def _taken(self, answer: RuntimeReply) -> None:
         """Lambda has said something of the answer."""
         self._untaken = None
         outcome = answer.outcome
@@ -171,7 +173,7 @@ class Worker:
         else:
             self.task = self._owner.spawn(self._insist(answer))
 
-    async def _insist(self, answer: Answer) -> None:
+    async def _insist(self, answer: RuntimeReply) -> None:
         try:
             await answer.insist()
             self._rest()

@@ -25,8 +25,8 @@ from mangum.local.dashboard.page import Frame, connections_page, invocations_pag
 from mangum.local.dashboard.payloads import pretty
 from mangum.local.dashboard.stream import Stream
 from mangum.local.invocations import Invocation, Journal
-from mangum.management.api import MOST_BYTES
 from mangum.types import Receive, Scope, Send
+from mangum.websocket.management.api import MOST_BYTES
 
 __all__ = ["Dashboard"]
 

@@ -16,8 +16,8 @@ from mangum.local.dashboard.access import is_from_browser, refusal_of_others
 from mangum.local.websockets.api import WebSocketAPI
 from mangum.local.websockets.connection import BufferFull, Connection
 from mangum.local.websockets.settings import WebSocketSettings
-from mangum.management.api import MOST_BYTES
 from mangum.types import Receive, Scope, Send
+from mangum.websocket.management.api import MOST_BYTES
 
 __all__ = ["ConnectionsAPI"]
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from mangum.adapter import Mangum
+from mangum.core.reply import Reply, Stream
 from mangum.local.stopwatch import PARTS_HEADER, Stopwatch
-from mangum.replies import Reply, Stream
-from mangum.runtime.answers import Answer
 from mangum.runtime.loading import Handler
 from mangum.runtime.main import Runtime
+from mangum.runtime.reply import RuntimeReply
 from mangum.runtime.settings import Settings
 
 __all__ = ["main"]
@@ -45,7 +45,7 @@ def _measure(handler: Mangum) -> None:
 class MeasuredReply(Reply):
     """An answer that says how long it took. Of a stream, nobody knows at its begin."""
 
-    def __init__(self, answer: Answer, stopwatch: Stopwatch) -> None:
+    def __init__(self, answer: RuntimeReply, stopwatch: Stopwatch) -> None:
         self.is_streaming = answer.is_streaming
         self._answer = answer
         self._stopwatch = stopwatch

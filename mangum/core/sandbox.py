@@ -11,16 +11,13 @@ import threading
 import weakref
 from functools import cache
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from mangum.deadline import Watchdog
+from mangum.core.deadline import Watchdog
+from mangum.core.lifespan import Lifespan
+from mangum.core.loop import WarmLoop, is_inside_running_loop
 from mangum.exceptions import LifespanFailure, LoopError
-from mangum.loop import WarmLoop, is_inside_running_loop
-from mangum.protocols.lifespan import Lifespan
 from mangum.types import ASGI, LifespanMode
-
-if TYPE_CHECKING:
-    from mangum.connections import Gateway
 
 __all__ = ["Sandbox"]
 
@@ -31,18 +28,24 @@ _CANCEL_S = 1.0
 _EXIT_WAIT_S = 2.0
 
 
+class Closeable(Protocol):
+    """What has to be closed on the event loop."""
+
+    async def close(self) -> None: ...
+
+
 class Sandbox:
     """Opened by the first invocation or by `start`, closed by SIGTERM, `close` or the interpreter's exit.
 
     It does not know the adapter, so that one that is dropped can be collected.
     """
 
-    def __init__(self, app: ASGI, mode: LifespanMode, *, keeps_lifespan: bool, gateway: Gateway | None = None) -> None:
+    def __init__(self, app: ASGI, mode: LifespanMode, *, keeps_lifespan: bool, hub: Closeable | None = None) -> None:
         self._app = app
         self._mode = mode
         self.keeps_lifespan = keeps_lifespan
-        self.gateway = gateway
-        if gateway is not None:  # a store may have a thread of its own
+        self.hub = hub
+        if hub is not None:  # a store may have a thread of its own
             _close_before_threads_end()
             _to_close.add(self)
         self.loop = WarmLoop()
@@ -91,8 +94,8 @@ class Sandbox:
                 self._resident = None
                 await resident.shut_down()
         finally:
-            if self.gateway is not None:
-                await self.gateway.close()
+            if self.hub is not None:
+                await self.hub.close()
 
     def close(self, *, timeout_s: float = -1) -> None:
         """`aclose`, and release the warm loop. Does nothing a second time.

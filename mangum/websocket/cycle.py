@@ -15,10 +15,10 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, cast
 
+from mangum.core.cancellation import is_cancelled_from_outside
 from mangum.exceptions import UnexpectedMessage
-from mangum.protocols.cancellation import is_cancelled_from_outside
-from mangum.protocols.quiescence import is_at_rest, rest, wait_others_blocked
 from mangum.types import ASGI, Message, Scope
+from mangum.websocket.idle import is_at_rest, rest, wait_others_blocked
 
 __all__ = ["Effects", "Outlet", "WebSocketCycle"]
 

@@ -10,12 +10,12 @@ import time
 from typing import NamedTuple
 
 from mangum.exceptions import ConnectionsError
-from mangum.management.credentials import CredentialsSource
-from mangum.management.endpoint import Endpoint
-from mangum.management.http1 import Pool
-from mangum.management.sigv4 import Credentials, Signer
+from mangum.websocket.management.credentials import CredentialsSource
+from mangum.websocket.management.endpoint import Endpoint
+from mangum.websocket.management.http1 import Pool
+from mangum.websocket.management.sigv4 import Credentials, Signer
 
-__all__ = ["Answer", "Target"]
+__all__ = ["Attempt", "EndpointClient"]
 
 _ATTEMPT_S = 2.5
 _LOCAL_REGION = "us-east-1"  # an emulator may want one, and takes any
@@ -27,7 +27,7 @@ _SHOWN = 300
 _SIGNATURE = re.compile(r"\b(Credential|Signature)=[^\s,&]*")
 
 
-class Answer(NamedTuple):
+class Attempt(NamedTuple):
     """What came of one attempt."""
 
     status: int  # 0 for no answer
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
         return f"it answered {self.status} ({self.message})" if self.message else f"it answered {self.status}"
 
 
-class Target:
+class EndpointClient:
     """An endpoint with the connections to its server and the identity that it is to see."""
 
     def __init__(self, endpoint: Endpoint, pool: Pool, credentials: CredentialsSource, region_name: str | None) -> None:
@@ -72,7 +72,7 @@ class Target:
         self._signer = Signer(endpoint.authority, self._region)
         self._head = f" HTTP/1.1\r\nhost: {endpoint.authority}\r\nuser-agent: mangum\r\n"
 
-    async def attempt(self, method: str, path: str, body: bytes, due: float) -> Answer:
+    async def attempt(self, method: str, path: str, body: bytes, due: float) -> Attempt:
         """Send a request once, and wait for the answer until `due`, in the loop's time, and 2.5 s at the most.
 
         Raises:
@@ -93,10 +93,10 @@ class Target:
                 "certificate, AWS_CA_BUNDLE has to name that authority's file."
             ) from error
         except OSError as error:
-            return Answer(0, str(error) or "it did not answer", error)
-        return Answer(response.status, _message(response.body, credentials) if response.status >= 300 else "")
+            return Attempt(0, str(error) or "it did not answer", error)
+        return Attempt(response.status, _message(response.body, credentials) if response.status >= 300 else "")
 
-    def refusal(self, method: str, answer: Answer) -> ConnectionsError:
+    def refusal(self, method: str, answer: Attempt) -> ConnectionsError:
         """What to say of an answer that no other attempt will change."""
         if answer.status == _BAD_REQUEST:
             return ConnectionsError(f"API Gateway does not know such a connection id: {answer}.")

@@ -2,72 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import length_hint
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio
 
 from mangum.backends.base import Entry
-from mangum.backends.store import CONNECTION_LIFETIME_S, Store
-from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
-from mangum.management.api import MOST_BYTES, ManagementAPI
+from mangum.exceptions import ConnectionGone, ConnectionsError, MessageTooLarge
+from mangum.websocket.hub import Hub
+from mangum.websocket.management.api import MOST_BYTES
+from mangum.websocket.records import Address, ConnectionRecord
 
-__all__ = ["BroadcastResult", "ConnectionRecord", "Connections", "Gateway", "Own", "Target", "encoded"]
+__all__ = ["BroadcastResult", "Connections", "Own", "encoded"]
 
 logger = logging.getLogger("mangum.websocket")
 
 # Posts at the same time in a broadcast. API Gateway answers in some 10 ms, so that these are thousands in a second.
 _CONCURRENCY = 64
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a post to a connection needs to know, beside its id."""
-
-    endpoint_url: str | None  # of the management API; `None` where the CONNECT event did not tell
-    connected_at: float  # Unix seconds
-
-    @property
-    def expires_at(self) -> int:
-        """When the connection is surely gone, Unix seconds."""
-        return int(self.connected_at) + CONNECTION_LIFETIME_S
-
-    def as_member(self, connection_id: str) -> Entry:
-        """A membership in a group."""
-        return Entry(connection_id, f"{self.connected_at} {self.endpoint_url or ''}".encode(), self.expires_at)
-
-    @classmethod
-    def of_member(cls, member: Entry) -> Target:
-        """What `as_member` has kept."""
-        connected_at, _, endpoint_url = member.value.decode().partition(" ")  # a broadcast reads thousands of these
-        return cls(endpoint_url or None, float(connected_at))
-
-
-@dataclass(frozen=True)
-class ConnectionRecord:
-    """What is kept of a connection from its CONNECT on."""
-
-    connection_id: str
-    target: Target
-    handshake: dict[str, Any]  # as JSON has it
-    has_pending: bool = False  # whether messages wait until it is open
-
-    def as_entry(self) -> Entry:
-        """The record for the store."""
-        value = {"target": asdict(self.target), "handshake": self.handshake, "has_pending": self.has_pending}
-        return Entry(self.connection_id, json.dumps(value).encode(), self.target.expires_at)
-
-    @classmethod
-    def of_entry(cls, entry: Entry) -> ConnectionRecord:
-        """What `as_entry` has kept."""
-        value = json.loads(entry.value)
-        return cls(entry.connection_id, Target(**value.pop("target")), **value)
 
 
 @dataclass
@@ -77,68 +32,6 @@ class BroadcastResult:
     sent: int = 0
     gone: int = 0  # closed already, and therefore no longer in any group
     failed: int = 0  # API Gateway would not take the message; the log says why
-
-
-class Gateway:
-    """The store and the management API, which live as long as the sandbox and open at the first call."""
-
-    def __init__(self, store: Store, management: ManagementAPI) -> None:
-        self.store = store
-        self._management = management
-
-    async def open(self) -> None:
-        """Open the store."""
-        await self.store.open()
-
-    async def close(self) -> None:
-        """Close both."""
-        await self._management.close()
-        await self.store.close()
-
-    async def load(self, connection_id: str) -> ConnectionRecord | None:
-        """What is kept of a connection."""
-        entry = await self.store.load(connection_id)
-        return None if entry is None else ConnectionRecord.of_entry(entry)
-
-    async def post(self, connection_id: str, target: Target, data: bytes, due: float | None) -> None:
-        """Send a message. A connection that is gone loses its memberships; its record stays, because the application's
-        clean-up at DISCONNECT needs it."""
-        try:
-            await self._management.post(_endpoint(target), connection_id, data, opened_at=target.connected_at, due=due)
-        except ConnectionGone:
-            await self.store.leave_all(connection_id)
-            raise
-
-    async def deliver_pending(self, record: ConnectionRecord, due: float | None) -> None:
-        """Send what has waited until the connection is open, if anything has and nobody else does. What API Gateway
-        does not take waits on."""
-        if not record.has_pending:
-            return
-        connection_id, target = record.connection_id, record.target
-        pending = await self.store.take(connection_id)
-        try:
-            while pending:
-                await self.post(connection_id, target, pending[0], due)
-                pending.pop(0)
-        except ConnectionGone:
-            raise
-        except (ConnectionsError, asyncio.CancelledError):
-            await self.store.hold(connection_id, pending, target.expires_at)
-            raise
-        await self.store.save(replace(record, has_pending=False).as_entry())
-
-    async def close_connection(self, connection_id: str, target: Target, due: float | None) -> None:
-        """Have API Gateway close a connection; one that is closed is no error."""
-        await self._management.delete(_endpoint(target), connection_id, due=due)
-
-
-def _endpoint(target: Target) -> str:
-    if target.endpoint_url is None:
-        raise ConfigurationError(
-            "The CONNECT event did not tell where messages to its connection are posted: "
-            'Mangum(app, api_gateway_endpoint_url="https://...") does.'
-        )
-    return target.endpoint_url
 
 
 class Own(Protocol):
@@ -151,7 +44,7 @@ class Own(Protocol):
 
     @property
     def effects(self) -> AbstractAsyncContextManager[bool]:
-        """Goes around what the application does, and tells whether it counts: see `mangum.protocols.websocket`."""
+        """Goes around what the application does, and tells whether it counts: see `mangum.websocket.cycle`."""
         ...
 
     async def send(self, data: str | bytes) -> None:
@@ -175,7 +68,7 @@ class Connections:
     not 1 to 1,024 bytes of UTF-8. A message is text or bytes, 128 KB at the most.
     """
 
-    _gateway: Gateway
+    _hub: Hub
     _due: float | None = None  # in the loop's time
     _own: Own | None = field(default=None, repr=False)
 
@@ -195,8 +88,8 @@ class Connections:
                 await self._own.send(data)
                 return
             record = await self._record(connection_id)
-            await self._gateway.deliver_pending(record, self._due)
-            await self._gateway.post(connection_id, record.target, message, self._due)
+            await self._hub.deliver_pending(record, self._due)
+            await self._hub.post(connection_id, record.target, message, self._due)
 
     async def close(self, connection_id: str) -> None:
         """Close a connection; its DISCONNECT event follows. One that is closed, or never was, is no error.
@@ -207,9 +100,9 @@ class Connections:
         async with self._effect() as counts:
             if not counts:
                 return
-            record = await self._gateway.load(connection_id)
+            record = await self._hub.load(connection_id)
             if record is not None:
-                await self._gateway.close_connection(connection_id, record.target, self._due)
+                await self._hub.close_connection(connection_id, record.target, self._due)
 
     async def join(self, group: str, connection_id: str | None = None) -> None:
         """Make a connection a member of a group: the one whose event this is, or another.
@@ -224,7 +117,7 @@ class Connections:
                 return
             if isinstance(whose, str):
                 record = await self._record(whose)
-                await self._gateway.store.join(group, record.target.as_member(whose))
+                await self._hub.store.join(group, record.target.as_member(whose))
             else:
                 await whose.join(group)
 
@@ -239,7 +132,7 @@ class Connections:
             if not counts:
                 return
             if isinstance(whose, str):
-                await self._gateway.store.leave(group, whose)
+                await self._hub.store.leave(group, whose)
             else:
                 await whose.leave(group)
 
@@ -279,7 +172,7 @@ class Connections:
                 failures.append(error)
                 posting.cancel_scope.cancel()
 
-        async with aclosing(self._gateway.store.pages(group)) as pages:
+        async with aclosing(self._hub.store.pages(group)) as pages:
             members = _Members(pages, exclude)
             await members.turn(members.page)
             async with anyio.create_task_group() as posting:
@@ -294,7 +187,7 @@ class Connections:
             if own is not None and own.connection_id == member.connection_id:
                 await own.send(data)
             else:
-                await self._gateway.post(member.connection_id, Target.of_member(member), message, self._due)
+                await self._hub.post(member.connection_id, Address.of_member(member), message, self._due)
         except ConnectionGone:
             result.gone += 1
         except ConnectionsError as error:
@@ -319,7 +212,7 @@ class Connections:
         return connection_id
 
     async def _record(self, connection_id: str) -> ConnectionRecord:
-        record = await self._gateway.load(connection_id)
+        record = await self._hub.load(connection_id)
         if record is None:
             raise ConnectionGone(f"There is no WebSocket connection {connection_id!r}.")
         return record

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from mangum.core.cancellation import is_cancelled_from_outside
 from mangum.exceptions import UnexpectedMessage
-from mangum.protocols.cancellation import is_cancelled_from_outside
 from mangum.types import ASGI, Headers, Message, Response, Scope
 
 __all__ = ["HTTPCycle", "plain_response", "request_line"]

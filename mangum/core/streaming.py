@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
-from mangum.protocols.http import HTTPCycle, plain_response
-from mangum.replies import Stream
+from mangum.core.http import HTTPCycle, plain_response
+from mangum.core.reply import Stream
 from mangum.types import ASGI, Headers, Message, Response, Scope
 
 __all__ = ["StreamedHTTPCycle", "stream_whole"]

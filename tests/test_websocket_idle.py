@@ -13,8 +13,8 @@ import anyio.to_thread
 import pytest
 
 from mangum import Mangum
-from mangum.protocols import quiescence
 from mangum.types import Receive, Scope, Send
+from mangum.websocket import idle
 from tests.servers.connections import ConnectionsEndpoint
 from tests.websocket_client import Client
 
@@ -58,7 +58,7 @@ class ReaderAndWriter:
 def loop_tells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the event loop tells what is ready, as asyncio's do and uvloop does not."""
     if not request.param:
-        monkeypatch.setattr(quiescence, "_has_nothing_ready", lambda loop: False)
+        monkeypatch.setattr(idle, "_has_nothing_ready", lambda loop: False)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ async def beat() -> None:
 def test_nobody_is_waited_for_for_ever(
     endpoint: ConnectionsEndpoint, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mangum.protocols.quiescence._PATIENCE_S", 0.3)
+    monkeypatch.setattr("mangum.websocket.idle._PATIENCE_S", 0.3)
     with visiting(ReaderAndWriter(ask_a_server, subscribe), endpoint) as client:
         assert [client.connect(), client.send("a")] == [200, 200]
         assert client.received == ["greeting", "a"]
@@ -193,7 +193,7 @@ def test_nobody_is_waited_for_for_ever(
 def test_a_heartbeat_is_not_waited_for(
     endpoint: ConnectionsEndpoint, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mangum.protocols.quiescence._PATIENCE_WITH_TIMERS_S", 0.1)
+    monkeypatch.setattr("mangum.websocket.idle._PATIENCE_WITH_TIMERS_S", 0.1)
     with visiting(ReaderAndWriter(ask_a_server, beat), endpoint) as client:
         assert [client.connect(), client.send("a")] == [200, 200]
         assert client.received == ["greeting", "a"]

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from typing import Any, Protocol
 
-from mangum.deadline import Deadline
-from mangum.protocols.lifespan import Lifespan
-from mangum.sandbox import Sandbox
+from mangum.core.deadline import Deadline
+from mangum.core.lifespan import Lifespan
+from mangum.core.sandbox import Sandbox
 
 __all__ = ["Cycle", "run_invocation"]
 

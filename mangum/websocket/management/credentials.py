@@ -12,7 +12,7 @@ import os
 from typing import Any
 
 from mangum.exceptions import ConnectionsError
-from mangum.management.sigv4 import Credentials
+from mangum.websocket.management.sigv4 import Credentials
 
 __all__ = ["CredentialsSource"]
 

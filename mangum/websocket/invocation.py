@@ -9,13 +9,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from mangum.connections import ConnectionRecord, Connections, Gateway, Target, encoded
-from mangum.deadline import Deadline, last_answer
+from mangum.core.deadline import Deadline, last_answer
+from mangum.core.reply import Reply
 from mangum.exceptions import BackendError, ConnectionGone, ConnectionsError, MangumError
-from mangum.handlers.websocket import EventType, Handshake, WebSocketGateway
-from mangum.protocols.websocket import Effects, WebSocketCycle
-from mangum.replies import Reply
 from mangum.types import ASGI
+from mangum.websocket.connections import Connections, encoded
+from mangum.websocket.cycle import Effects, WebSocketCycle
+from mangum.websocket.event import EventType, Handshake, WebSocketEvent
+from mangum.websocket.hub import Hub
+from mangum.websocket.records import Address, ConnectionRecord
 
 __all__ = ["WebSocketInvocation"]
 
@@ -28,7 +30,7 @@ _FORGET_S = 1.0  # for a store that may be down, after it has had its time
 class OwnConnection:
     """The connection whose event is handled: what its application does to it."""
 
-    def __init__(self, event: WebSocketGateway, record: ConnectionRecord, gateway: Gateway, due: float | None) -> None:
+    def __init__(self, event: WebSocketEvent, record: ConnectionRecord, hub: Hub, due: float | None) -> None:
         self.record = record
         self.connection_id = record.connection_id
         self.effects = Effects(count=event.type is EventType.CONNECT)
@@ -38,14 +40,14 @@ class OwnConnection:
         self.pending: list[bytes] = []  # messages of CONNECT: API Gateway takes none before that has been answered
         self._is_open = event.type is not EventType.CONNECT
         self._joins: list[str] = []  # groups, until it is accepted
-        self._gateway = gateway
+        self._hub = hub
         self._due = due
 
     async def accept(self) -> None:
         """Keep the connection, and let it join what it has asked for."""
         self.is_stored = True  # if this fails half-way too, so that it is deleted
         try:
-            await self._gateway.store.save(self.record.as_entry())
+            await self._hub.store.save(self.record.as_entry())
             for group in self._joins:
                 await self.join(group)
         except BackendError as error:
@@ -61,7 +63,7 @@ class OwnConnection:
         if self.is_gone:
             raise ConnectionGone("The WebSocket connection is closed.")
         try:
-            await self._gateway.post(self.connection_id, self.record.target, message, self._due)
+            await self._hub.post(self.connection_id, self.record.target, message, self._due)
         except ConnectionGone:
             self.is_gone = True
             raise
@@ -69,14 +71,14 @@ class OwnConnection:
     async def join(self, group: str) -> None:
         """Join a group, as soon as the connection is accepted."""
         if self.is_stored:
-            await self._gateway.store.join(group, self.record.target.as_member(self.connection_id))
+            await self._hub.store.join(group, self.record.target.as_member(self.connection_id))
         else:
             self._joins.append(group)
 
     async def leave(self, group: str) -> None:
         """Leave a group."""
         if self.is_stored:
-            await self._gateway.store.leave(group, self.connection_id)
+            await self._hub.store.leave(group, self.connection_id)
         else:
             self._joins = [name for name in self._joins if name != group]
 
@@ -87,8 +89,8 @@ class OwnConnection:
             return None
         record = replace(self.record, has_pending=True)
         try:
-            await self._gateway.store.hold(self.connection_id, self.pending, record.target.expires_at)
-            await self._gateway.store.save(record.as_entry())
+            await self._hub.store.hold(self.connection_id, self.pending, record.target.expires_at)
+            await self._hub.store.save(record.as_entry())
         except BackendError as error:
             self.failure = error
             return None
@@ -97,7 +99,7 @@ class OwnConnection:
     async def forget(self) -> None:
         """Delete all that is stored of the connection."""
         if self.is_stored:
-            await self._gateway.store.delete(self.connection_id)
+            await self._hub.store.delete(self.connection_id)
 
     async def try_to_forget(self) -> None:
         """The same where another error is on its way: what stays expires, and nobody is told of it."""
@@ -115,13 +117,13 @@ class WebSocketInvocation:
 
     is_cut_off = False
 
-    def __init__(self, app: ASGI, event: WebSocketGateway, gateway: Gateway, reply: Reply | None = None) -> None:
+    def __init__(self, app: ASGI, event: WebSocketEvent, hub: Hub, reply: Reply | None = None) -> None:
         self.response: dict[str, Any] | None = None
         self.failure: MangumError | None = None  # for Lambda
         self.line = f"WebSocket {event.type.value}"
         self._app = app
         self._event = event
-        self._gateway = gateway
+        self._hub = hub
         self._reply = reply
         self._greeted: ConnectionRecord | None = None  # whose messages wait for it to be open
         self._due: float | None = None  # when API Gateway has to have answered, in the loop's time
@@ -166,9 +168,9 @@ class WebSocketInvocation:
     ) -> dict[str, Any]:
         event = self._event
         handshake = event.handshake()
-        target = Target(event.endpoint_url, time.time())
+        target = Address(event.endpoint_url, time.time())
         own = OwnConnection(
-            event, ConnectionRecord(event.connection_id, target, handshake.as_json()), self._gateway, self._due
+            event, ConnectionRecord(event.connection_id, target, handshake.as_json()), self._hub, self._due
         )
         cycle = self._cycle(own, handshake, state)
         group.create_task(self._purge())
@@ -193,12 +195,12 @@ class WebSocketInvocation:
         self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None
     ) -> dict[str, Any]:
         event = self._event
-        record = await self._gateway.load(event.connection_id)
+        record = await self._hub.load(event.connection_id)
         if record is None:
             logger.warning("A message came from a connection that is not in the store: it is closed.")
-            await self._close(Target(event.endpoint_url, 0))
+            await self._close(Address(event.endpoint_url, 0))
             return {"statusCode": _GONE}
-        own = OwnConnection(event, record, self._gateway, self._due)
+        own = OwnConnection(event, record, self._hub, self._due)
         own.is_gone = not await self._deliver_pending(record)
         cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
         await self._settle(cycle, group, deadline)
@@ -214,7 +216,7 @@ class WebSocketInvocation:
     async def _deliver_pending(self, record: ConnectionRecord) -> bool:
         """Deliver what was sent at CONNECT. Returns whether the connection is there."""
         try:
-            await self._gateway.deliver_pending(record, self._due)
+            await self._hub.deliver_pending(record, self._due)
         except ConnectionGone:
             return False
         except ConnectionsError as error:
@@ -224,10 +226,10 @@ class WebSocketInvocation:
     async def _disconnect(
         self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None
     ) -> dict[str, Any]:
-        record = await self._gateway.load(self._event.connection_id)
+        record = await self._hub.load(self._event.connection_id)
         if record is None:  # the application has closed it itself
             return {"statusCode": 200}
-        own = OwnConnection(self._event, record, self._gateway, self._due)
+        own = OwnConnection(self._event, record, self._hub, self._due)
         cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
         await self._settle(cycle, group, deadline)
         await self._end(cycle, deadline)
@@ -242,7 +244,7 @@ class WebSocketInvocation:
     def _cycle(self, own: OwnConnection, handshake: Handshake, state: dict[str, Any] | None) -> WebSocketCycle:
         event = self._event
         scope = event.scope(handshake)
-        scope["aws.connections"] = Connections(self._gateway, self._due, own)
+        scope["aws.connections"] = Connections(self._hub, self._due, own)
         if state is not None:
             scope["state"] = state
         message = None if event.type is EventType.CONNECT else event.message()
@@ -262,15 +264,15 @@ class WebSocketInvocation:
         if cycle.error is not failure:
             logger.error("An error occurred in the application's clean-up.", exc_info=cycle.error)
 
-    async def _close(self, target: Target) -> None:
+    async def _close(self, target: Address) -> None:
         try:
-            await self._gateway.close_connection(self._event.connection_id, target, self._due)
+            await self._hub.close_connection(self._event.connection_id, target, self._due)
         except MangumError as error:
             logger.warning("The connection could not be closed: %s", error)
 
     async def _purge(self) -> None:
         try:
-            await self._gateway.store.purge()
+            await self._hub.store.purge()
         except BackendError as error:
             logger.warning("Expired connections were not removed: %s", error)
 

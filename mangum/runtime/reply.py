@@ -13,7 +13,7 @@ from mangum.runtime.connection import Connection, ConnectionLost, Outcome, Respo
 from mangum.runtime.documents import Documents
 from mangum.runtime.errors import Fault
 
-__all__ = ["Answer", "ResponseStream"]
+__all__ = ["ResponseStream", "RuntimeReply"]
 
 logger = logging.getLogger("mangum.runtime")
 
@@ -26,8 +26,8 @@ _STREAM_FIELDS = (
 )
 
 
-class Answer:
-    """The `mangum.replies.Reply` of an invocation."""
+class RuntimeReply:
+    """The `mangum.core.reply.Reply` of an invocation."""
 
     def __init__(
         self, api: RuntimeAPI, headers: Mapping[bytes, bytes], documents: Documents, *, is_streaming: bool
@@ -38,7 +38,7 @@ class Answer:
         self.is_streaming = is_streaming
         self.is_sent = False
         self.outcome: Outcome | None = None  # what Lambda said of it
-        self.when_taken: Callable[[Answer], None] | None = None  # called when it has
+        self.when_taken: Callable[[RuntimeReply], None] | None = None  # called when it has
         self._api = api
         self._documents = documents
         self._path = b"/invocation/" + request_id
@@ -128,7 +128,7 @@ class Answer:
 
 
 class ResponseStream:
-    """The `mangum.replies.Stream` of an answer: an HTTP request whose body goes out in chunks.
+    """The `mangum.core.reply.Stream` of an answer: an HTTP request whose body goes out in chunks.
     https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming"""
 
     def __init__(self, connection: Connection, when_gone: Callable[[], None]) -> None:

@@ -7,9 +7,9 @@ import enum
 import logging
 from typing import Any
 
+from mangum.core.cancellation import is_cancelled_from_outside
+from mangum.core.tasks import begin, join
 from mangum.exceptions import LifespanFailure, LifespanUnsupported, UnexpectedMessage
-from mangum.protocols.cancellation import is_cancelled_from_outside
-from mangum.tasks import begin, join
 from mangum.types import ASGI, LifespanMode, Message
 
 __all__ = ["Lifespan"]

@@ -20,7 +20,7 @@ from mangum.handlers.queries import quote_query
 from mangum.handlers.sources import Source
 from mangum.types import Headers, LambdaEvent, Message, Scope
 
-__all__ = ["EventType", "Handshake", "WebSocketGateway"]
+__all__ = ["EventType", "Handshake", "WebSocketEvent"]
 
 _NO_STATUS = 1005  # RFC 6455, section 7.4.1: the close frame had no code
 _LONGEST_ID = 1024  # bytes of UTF-8: what every store can keep. API Gateway's have some 16
@@ -116,7 +116,7 @@ class Handshake:
         )
 
 
-class WebSocketGateway:
+class WebSocketEvent:
     """One event of a WebSocket API.
 
     Raises:

@@ -14,14 +14,14 @@ import time
 from functools import cached_property
 
 from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
-from mangum.management.credentials import CredentialsSource
-from mangum.management.endpoint import Endpoint
-from mangum.management.http1 import Pool
-from mangum.management.target import Target
+from mangum.websocket.management.client import EndpointClient
+from mangum.websocket.management.credentials import CredentialsSource
+from mangum.websocket.management.endpoint import Endpoint
+from mangum.websocket.management.http1 import Pool
 
 __all__ = ["MOST_BYTES", "ManagementAPI"]
 
-logger = logging.getLogger("mangum.connections")
+logger = logging.getLogger("mangum.websocket.connections")
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 MOST_BYTES = 128 * 1024
@@ -136,19 +136,19 @@ class _Session:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.targets: dict[str, Target] = {}
+        self.targets: dict[str, EndpointClient] = {}
         self.is_closed = False
         self._pools: dict[tuple[str, str, int], Pool] = {}
         self._credentials = CredentialsSource()
 
-    def add_target(self, text: str, region_name: str | None) -> Target:
+    def add_target(self, text: str, region_name: str | None) -> EndpointClient:
         endpoint = Endpoint.parse(text)
         server = (endpoint.scheme, endpoint.host, endpoint.port)
         pool = self._pools.get(server)
         if pool is None:
             tls = self._tls if endpoint.scheme == "https" else None
             pool = self._pools[server] = Pool(endpoint.host, endpoint.port, tls, most=_MOST_CONNECTIONS)
-        target = self.targets[text] = Target(endpoint, pool, self._credentials, region_name)
+        target = self.targets[text] = EndpointClient(endpoint, pool, self._credentials, region_name)
         return target
 
     async def close(self) -> None:

@@ -1,1 +1,0 @@
-"""The ASGI cycles: one application run against one protocol."""

@@ -1,0 +1,1 @@
+"""WebSocket events: the application's replay, connection records, and messages to connections."""
