@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 from mangum.config import DEFAULT_TEXT_MIME_TYPES, Config
 from mangum.core.deadline import due_of
-from mangum.core.http import HTTPCycle, plain_response, request_line
-from mangum.core.invocation import Cycle, run_invocation
-from mangum.core.lifespan import Lifespan
+from mangum.core.hooks import Hook, ObservedCalls, installed, observe, observed
+from mangum.core.http import HTTPExchange, plain_response
+from mangum.core.invocation import Exchange, run_invocation, warm_up
+from mangum.core.loop import warm_loop
+from mangum.core.reply import KeptReply
 from mangum.core.sandbox import Sandbox
-from mangum.exceptions import ConfigurationError, RequestRefused, ResponseError, UnsupportedEvent
+from mangum.exceptions import ConfigurationError, LoopError, RequestRefused, UnsupportedEvent
 from mangum.handlers import LOADED, handler_class
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.sources import Source, source_of
 from mangum.types import (
     ASGI,
-    Headers,
     LambdaContext,
     LambdaHandler,
     LifespanMode,
     LifespanScope,
     LogLevel,
-    Response,
     Scope,
 )
 
 if TYPE_CHECKING:
-    from mangum.core.reply import Reply, Stream
+    from mangum.core.reply import Reply
     from mangum.websocket.connections import Connections
     from mangum.websocket.event import WebSocketEvent
     from mangum.websocket.hub import Hub
@@ -92,6 +92,7 @@ class Mangum:
         websocket_path: str = "/",
         api_gateway_endpoint_url: str | None = None,
         api_gateway_region_name: str | None = None,
+        hooks: Iterable[Hook] = (),
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"`app` must be an ASGI 3 application, a callable, not {app!r}.")
@@ -115,17 +116,16 @@ class Mangum:
         self.custom_handlers = list(self.config.custom_handlers)
         if log_level != "info":
             logger.setLevel(log_level.upper())
-        has_lifespan = lifespan != "off"
-        self._starts_each_time = has_lifespan and lifespan_scope == "invocation"
-        self._knows_no_lifespan = False
+        self._hooks = (*hooks, *installed)
+        self._application = observed(app) if self._hooks else app
         self._hub: Hub | None = None
         self._websocket_class: type[WebSocketEvent] | None = None  # loaded only for those who need it
         if self.config.dsn is not None:
-            self._hub, self._websocket_class = _hub(self.config.dsn, self.config)
-        self._sandbox = Sandbox(
-            app, lifespan, keeps_lifespan=has_lifespan and lifespan_scope == "process", hub=self._hub
-        )
-        self._finalizer = weakref.finalize(self, self._sandbox.close_at_exit)
+            self._hub, self._websocket_class = _hub(self.config.dsn, self.config, is_observed=bool(self._hooks))
+        self._sandbox = Sandbox(self._application, lifespan, lifespan_scope, self._hub)
+        self._finalizer = weakref.finalize(self, self._sandbox.drop)
+        self._finalizer.atexit = False  # the sandbox sees to that itself
+        warm_loop().prepare(warm_up if lifespan != "off" or self._hub is not None else None)
 
     # What Lambda calls
 
@@ -143,55 +143,51 @@ class Mangum:
             LifespanFailure: the application's startup or shutdown failed.
             LoopError: called inside a running event loop; use `invoke` there. Or after `close`.
         """
-        return self._sandbox.loop.run(self.invoke(event, context), "`await handler.invoke(event, context)`")
+        reply = KeptReply()
+        self._run(self._serve(event, context, reply), "`await handler.invoke(event, context)`", reply)
+        return reply.answer
 
     async def invoke(self, event: Any, context: LambdaContext | Any, reply: Reply | None = None) -> Any:
         """Answer an event on the running event loop of asyncio: the same as a call, from asynchronous code.
 
-        `reply` is for a runtime: it gets the answer as soon as that is there, while the application may still be at
-        work, or as a stream. Where it has got it, `None` is returned.
+        `reply` is for a runtime: it takes the answer as soon as that is complete, while the application may still be at
+        work, or as a stream. Then `None` is returned.
         """
-        handler = self.infer(event, context)
-        hub, websocket_class = self._hub, self._websocket_class
-        if hub is not None and websocket_class is not None and isinstance(handler, websocket_class):
-            return await self._serve_websocket(handler, hub, reply)
-        if reply is not None and reply.is_streaming and isinstance(handler, HTTPHandler) and handler.streams:
-            return await self._stream(handler, reply)
-        try:
-            scope, body = self._request(handler, context)
-        except RequestRefused as refusal:
-            return handler(_refused(refusal))
-        cycle = HTTPCycle(self.app, scope, body, None if reply is None else partial(_hand_over, handler, scope, reply))
-        await self._run(cycle, context)
-        if reply is not None and reply.is_sent:
+        if reply is not None:
+            await self._serve(event, context, reply)
             return None
-        return _answer(handler, scope, cycle.response or plain_response(504, "Hub Timeout"))
+        kept = KeptReply()
+        await self._serve(event, context, kept)
+        return kept.answer
 
-    async def _stream(self, handler: HTTPHandler, reply: Reply) -> None:
-        from mangum.core.streaming import StreamedHTTPCycle, stream_whole
+    async def _serve(self, event: Any, context: Any, reply: Reply) -> None:
+        if self._hooks:
+            await observe(self._hooks, event, context, partial(self._answer, event, context, reply))
+        else:
+            await self._answer(event, context, reply)
 
-        def open_stream(status: int, headers: Headers, when_gone: Callable[[], None]) -> Stream:
-            return reply.stream(handler.prelude(status, headers), when_gone)
-
+    async def _answer(self, event: Any, context: Any, reply: Reply) -> None:
+        """Find the handler, make the exchange, run the invocation: the reply gets the answer."""
+        handler = self.infer(event, context)
         try:
-            scope, body = self._request(handler, handler.context)
+            exchange = self._exchange(handler, context, reply)
         except RequestRefused as refusal:
-            await stream_whole(open_stream, _refused(refusal))
-            return
-        cycle = StreamedHTTPCycle(self.app, scope, body, open_stream)
-        try:
-            await self._run(cycle, handler.context)
-        except BaseException:  # whoever called is told of it, and of a response that has begun, the client
-            cycle.abandon()
-            raise
-        await cycle.finish()
+            logger.warning("%s The answer is a %d.", refusal, refusal.status)
+            await _http_exchange(handler, reply).respond(handler, reply, None, plain_response(refusal.status))
+        else:
+            await run_invocation(exchange, context, self._sandbox.lifespan, reply)
 
-    def _request(self, handler: LambdaHandler, context: Any) -> tuple[Scope, bytes]:
-        """What the application gets.
+    def _exchange(self, handler: LambdaHandler, context: Any, reply: Reply) -> Exchange:
+        """What the invocation runs.
 
         Raises:
-            RequestRefused: it must not.
+            RequestRefused: the application must not get the request.
         """
+        hub = self._hub
+        if hub is not None and isinstance(handler, cast("type[WebSocketEvent]", self._websocket_class)):
+            from mangum.websocket.invocation import WebSocketExchange
+
+            return WebSocketExchange(self._application, handler, hub, reply)
         scope = handler.scope
         body = handler.body
         config = self.config
@@ -199,26 +195,15 @@ class Mangum:
             _refuse_event_path(scope, config)
         if body:
             _add_content_length(scope, len(body))
-        if self._hub is not None:
-            scope["aws.connections"] = _connections(self._hub, context)
-        return scope, body
+        if hub is not None:
+            scope["aws.connections"] = _connections(hub, context)
+        return _http_exchange(handler, reply)(self._application, handler, scope, body, reply)
 
-    async def _serve_websocket(self, event: WebSocketEvent, hub: Hub, reply: Reply | None) -> Any:
-        from mangum.websocket.invocation import WebSocketInvocation
-
-        cycle = WebSocketInvocation(self.app, event, hub, reply)
-        await self._run(cycle, event.context)
-        if cycle.failure is not None:
-            raise cycle.failure
-        if reply is not None and reply.is_sent:
-            return None
-        return cycle.response or {"statusCode": 504}
-
-    async def _run(self, cycle: Cycle, context: Any) -> None:
-        lifespan = Lifespan(self.app, self.lifespan) if self._starts_each_time else None
-        await run_invocation(cycle, context, self._sandbox, lifespan, {} if self._knows_no_lifespan else None)
-        if lifespan is not None and lifespan.unsupported and self.lifespan == "auto":
-            self._starts_each_time, self._knows_no_lifespan = False, True
+    def _run(self, main: Coroutine[Any, Any, T], instead: str, reply: KeptReply | None = None) -> T:
+        if self._sandbox.is_closed:
+            main.close()
+            raise LoopError("The handler is closed: build a new Mangum(app).")
+        return warm_loop().run(main, instead, reply)
 
     def infer(self, event: Any, context: LambdaContext | Any) -> LambdaHandler:
         """The handler for an event.
@@ -267,7 +252,7 @@ class Mangum:
         Raises:
             LoopError: called inside a running event loop; await the function there. Or after `close`.
         """
-        return self._sandbox.loop.run(function(*arguments), "`await` the function")
+        return self._run(function(*arguments), "`await` the function")
 
     # Its life
 
@@ -281,14 +266,11 @@ class Mangum:
             ConfigurationError: the store lacks something that could not be created.
             LoopError: called inside a running event loop; use `astart` there. Or after `close`.
         """
-        self._sandbox.loop.run(self.astart(), "`await handler.astart()`")
+        self._run(self._sandbox.start(), "`await handler.astart()`")
 
     async def astart(self) -> None:
         """`start`, on the running event loop."""
-        if self._hub is not None:
-            await self._hub.open()
-        if self._sandbox.keeps_lifespan:
-            await self._sandbox.state()
+        await self._sandbox.start()
 
     def close(self) -> None:
         """Shut the application down, and release the loop. Does nothing a second time.
@@ -298,6 +280,11 @@ class Mangum:
             LoopError: called inside a running event loop; use `aclose` there.
         """
         self._sandbox.close()
+        self._finalizer.detach()
+
+    def abandon(self) -> None:
+        """Leave the application to itself, with an invocation that cannot be ended: nothing is shut down."""
+        self._sandbox.let_go()
         self._finalizer.detach()
 
     async def disconnect(self) -> None:
@@ -327,13 +314,16 @@ class Mangum:
         await self.aclose()
 
 
-def _hub(dsn: str, config: Config) -> tuple[Hub, type[WebSocketEvent]]:
+def _hub(dsn: str, config: Config, *, is_observed: bool) -> tuple[Hub, type[WebSocketEvent]]:
     from mangum.backends.store import Store
     from mangum.websocket.event import WebSocketEvent
     from mangum.websocket.hub import Hub
     from mangum.websocket.management.api import ManagementAPI
 
-    return Hub(Store.of(dsn), ManagementAPI(config.api_gateway_region_name)), WebSocketEvent
+    observe_calls = ObservedCalls if is_observed else None
+    return Hub(
+        Store.of(dsn, observe_calls), ManagementAPI(config.api_gateway_region_name), observe_calls
+    ), WebSocketEvent
 
 
 def _connections(hub: Hub, context: Any) -> Connections:
@@ -342,22 +332,12 @@ def _connections(hub: Hub, context: Any) -> Connections:
     return Connections(hub, due_of(context))
 
 
-def _answer(handler: LambdaHandler, scope: Scope, response: Response) -> Any:
-    """What Lambda gets for a response; an error of mangum's own where the source cannot carry that."""
-    try:
-        return handler(response)
-    except ResponseError as error:
-        logger.error("%s: %s", request_line(scope), error)
-        return handler(plain_response(500, "Internal Server Error"))
+def _http_exchange(handler: LambdaHandler, reply: Reply) -> type[HTTPExchange]:
+    if reply.is_streaming and isinstance(handler, HTTPHandler) and handler.streams:
+        from mangum.core.streaming import StreamedExchange
 
-
-def _hand_over(handler: LambdaHandler, scope: Scope, reply: Reply, response: Response) -> None:
-    """Send a response out, before the application has ended. If that is not possible, it is tried again when it has,
-    and whoever waits for that gets to see the error, not the application."""
-    try:
-        reply.send(_answer(handler, scope, response))
-    except Exception:
-        return
+        return StreamedExchange
+    return HTTPExchange
 
 
 def _refuse_event_path(scope: Scope, config: Config) -> None:
@@ -365,14 +345,6 @@ def _refuse_event_path(scope: Scope, config: Config) -> None:
 
     if is_event_path(scope, config):
         raise RequestRefused("A request from outside came for the path of events, which is AWS's.", 404)
-
-
-def _refused(refusal: RequestRefused) -> Response:
-    logger.warning("%s The answer is a %d.", refusal, refusal.status)
-    return plain_response(refusal.status, _PHRASES[refusal.status])
-
-
-_PHRASES = {404: "Not Found", 413: "Content Too Large"}
 
 
 def _add_content_length(scope: Scope, length: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mangum import Mangum
-from mangum.core.deadline import Watchdog
+from mangum.core.deadline import watch
 from mangum.local.events.requests import HTTPRequest
 from mangum.types import LifespanScope, Receive, Scope, Send
 from tests.apps import Context, WithLifespan, respond
@@ -243,9 +243,7 @@ async def test_the_callers_cancellation_during_the_deadlines() -> None:
 @pytest.mark.anyio
 async def test_a_watchdog_without_deadlines_sleeps(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    loop = asyncio.get_running_loop()
-    watchdog = Watchdog(loop)
-    deadline = watchdog.watch(Context(200))
+    deadline = watch(Context(200))
     assert deadline is not None
     deadline.release()
     await asyncio.sleep(0.05)
@@ -258,7 +256,7 @@ async def test_what_is_set_apart(remaining_ms: int, reserve_s: float, monkeypatc
     monkeypatch.undo()
     loop = asyncio.get_running_loop()
     begin = loop.time()
-    deadline = Watchdog(loop).watch(Context(remaining_ms))
+    deadline = watch(Context(remaining_ms))
     assert deadline is not None
     left = remaining_ms / 1000 - reserve_s
     assert begin + left <= deadline.due <= loop.time() + left

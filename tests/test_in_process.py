@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,6 @@ from mangum.local.function import MOST_EVENT_BYTES, EventTooLarge, FunctionFaile
 from mangum.local.in_process import InProcess
 from mangum.local.invocations import Invocation, Journal
 from mangum.local.service import LambdaService
-from mangum.local.stopwatch import Stopwatch, _Timed
 from tests.local_function import FunctionFolder, invocation
 
 pytestmark = pytest.mark.anyio
@@ -163,40 +161,6 @@ async def test_the_stores_time_is_not_the_applications(code: FunctionFolder) -> 
     assert asked.parts_ms["backend"] > 0
     assert asked.parts_ms["lifespan"] == 0
     assert code.folder.joinpath("connections.db").exists()
-
-
-async def test_calls_to_the_store_at_the_same_time_count_once(
-    code: FunctionFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code.write("""
-        import asyncio
-        from mangum import Mangum
-
-        async def app(scope, receive, send):
-            raise NotImplementedError
-
-        handler = Mangum(app, lifespan="off")
-    """)
-
-    class Store:
-        async def wait(self) -> None:
-            await released.wait()
-
-    now, released = 0.0, asyncio.Event()
-    monkeypatch.setattr("mangum.local.stopwatch.time.perf_counter", lambda: now)
-    async with InProcess(code.settings(MANGUM_DSN=f"sqlite://{code.folder}/connections.db")):
-        stopwatch = Stopwatch(sys.modules[code.module].handler)
-        timed: Any = _Timed(Store(), stopwatch._time)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(3):
-                group.create_task(timed.wait())
-            await asyncio.sleep(0)  # they have begun
-            now = 1.0
-            released.set()
-        assert stopwatch.stop()["backend"] == 1000.0
-        now = 2.0
-        await timed.wait()
-        assert stopwatch.stop()["backend"] == 1000.0
 
 
 async def test_an_event_that_never_reaches_the_application(code: FunctionFolder) -> None:
@@ -548,15 +512,6 @@ async def failure_of(service: LambdaService, event: Invocation) -> str:
     with pytest.raises(FunctionStopped) as caught:
         await service.invoke(event)
     return str(caught.value)
-
-
-async def test_what_is_no_method_is_not_timed(code: FunctionFolder) -> None:
-    code.write(ADAPTED.replace("SCOPE", "'process'"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MANGUM_DSN", f"sqlite://{code.folder}/connections.db")
-        async with InProcess(code.settings()):
-            handler = sys.modules[code.module].handler
-            assert handler._hub.store.value_limit is None
 
 
 def test_the_journal_keeps_the_last() -> None:

@@ -383,7 +383,7 @@ async def test_who_cancels_an_invocation_in_its_shutdown_cancels_that_too(swallo
 def test_a_shutdown_that_takes_too_long_is_cancelled(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("mangum.core.sandbox._SHUTDOWN_S", 0.01)
+    monkeypatch.setattr("mangum.core.policies._SHUTDOWN_S", 0.01)
 
     async def live(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

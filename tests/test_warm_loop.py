@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mangum import Mangum
-from mangum.core.loop import WarmLoop
+from mangum.core.loop import WarmLoop, warm_loop
 from mangum.exceptions import LoopError
 from mangum.local.events.requests import HTTPRequest
 from mangum.types import Receive, Scope, Send
@@ -176,9 +176,10 @@ def test_closing_ends_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
         await asyncio.to_thread(log.append, "thread")
         await respond(send)
 
-    handler = Mangum(app, "off")
-    handler(EVENT, None)
-    handler.close()
+    warm_loop().close()
+    Mangum(app, "off")(EVENT, None)
+    assert log == ["thread"]
+    warm_loop().close()
     assert sorted(log) == ["generator", "task", "thread"]
     assert "ValueError: while cancelled" in caplog.text
 
@@ -199,9 +200,9 @@ def test_what_does_not_end_is_left(monkeypatch: pytest.MonkeyPatch, caplog: pyte
         await asyncio.sleep(0)
         await respond(send)
 
-    handler = Mangum(app, "off")
-    handler(EVENT, None)
-    handler.close()
+    warm_loop().close()
+    Mangum(app, "off")(EVENT, None)
+    warm_loop().close()
     assert kept[1:] == [True]
     assert "1 tasks of the application had not ended after 0.01 s." in caplog.messages
     kept.clear()
@@ -220,11 +221,11 @@ def test_closing_waits_for_another_thread_but_not_for_ever() -> None:
     thread.start()
     entered.wait()
     with pytest.raises(TimeoutError, match="still at work"):
-        loop.close(nothing, timeout_s=0.01)
+        loop.close(timeout_s=0.01)
     leave.set()
     thread.join()
     loop.run(nothing(), "")
-    loop.close(nothing)
+    loop.close()
 
 
 def test_another_thread_interrupts_what_runs() -> None:
@@ -252,7 +253,7 @@ def test_another_thread_interrupts_what_runs() -> None:
     loop.interrupt()
     loop.run(nothing(), "")
     loop.interrupt()
-    loop.close(nothing)
+    loop.close()
     loop.interrupt()
 
 
@@ -284,7 +285,7 @@ def test_callbacks_for_when_it_is_idle() -> None:
 
     loop.run(main(), "")
     assert log == ["at once", "in the run", "after the run"]
-    loop.close(nothing)
+    loop.close()
 
 
 def test_a_dropped_handler_is_closed() -> None:
@@ -506,10 +507,10 @@ def test_an_interrupt_of_a_task_that_will_not_end(monkeypatch: pytest.MonkeyPatc
             except asyncio.CancelledError:
                 held.append(True)
 
-    handler = Mangum(app, "off")
+    warm_loop().close()
     with pytest.raises(KeyboardInterrupt):
-        handler(EVENT, None)
-    handler.close()
+        Mangum(app, "off")(EVENT, None)
+    warm_loop().close()
     assert held == [True, True]
     gc.collect()
 
@@ -546,12 +547,12 @@ def test_a_thread_of_an_invocation_cannot_wait_for_it() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.to_thread(call, handler, EVENT, None)
         await asyncio.to_thread(call, handler.close)
-        await asyncio.to_thread(other, EVENT, None)
+        await asyncio.to_thread(call, other, EVENT, None)
         await respond(send)
 
     with Mangum(app, "off") as handler, Mangum(hello, "off") as other:
         assert handler(EVENT, None)["statusCode"] == 200
-    assert len(errors) == 2
+    assert len(errors) == 3
 
 
 def test_sigterm_while_it_closes_is_passed_on() -> None:

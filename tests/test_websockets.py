@@ -122,6 +122,7 @@ def test_the_scope(visit: Callable[..., Client]) -> None:
     for scope in scopes:
         assert scope.pop("aws.context") is client.context
         assert scope.pop("aws.connections") is not None
+        assert callable(scope.pop("aws.task_group"))
     assert connect == message == disconnect
     assert connect == {
         "type": "websocket",

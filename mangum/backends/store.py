@@ -108,14 +108,15 @@ class Store:
         self._locks: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     @classmethod
-    def of(cls, dsn: str) -> Store:
-        """The store that a DSN names.
+    def of(cls, dsn: str, observe: Callable[[Backend], Any] | None = None) -> Store:
+        """The store that a DSN names. `observe` wraps its backend for observers.
 
         Raises:
             ConfigurationError: see `backend_of`.
         """
         parsed = DSN.parse(dsn)
-        return cls(backend_of(parsed), parsed)
+        backend = backend_of(parsed)
+        return cls(backend if observe is None else observe(backend), parsed)
 
     @property
     def value_limit(self) -> int | None:

@@ -1,89 +1,152 @@
-"""Lambda's timeout, seen from inside: what to cancel, and when."""
+"""Lambda's timeout, seen from inside: when an invocation is cancelled, and how."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any, Protocol, cast
 
-__all__ = ["Cancellable", "Deadline", "StandingTimer", "Watchdog", "due_of", "last_answer"]
+__all__ = ["Deadline", "StandingTimer", "due_of", "last_answer", "watch"]
 
-# Set apart before Lambda's own timeout: a tenth of what remains, half a second at the most.
+# Reserved before Lambda's own timeout: a tenth of the remaining time, at most half a second.
 _RESERVE_SHARE = 0.1
 _MOST_RESERVE_S = 0.5
-# Of it, the application's clean-up and then the lifespan's shutdown get two fifths each, the answer the rest.
-_GRACE_SHARE = 0.4
-# Who does not end in that time is cancelled again and again. Between two times it gets to run.
+# When the steps of a deadline come, as shares of the reserve.
+_INSIST_AT = 0.4
+_CANCEL_SCOPE_AT = 0.8
+_LEAVE_AT = 0.9
+# A request that ignores its cancellation is cancelled again this often. In between it gets to run.
 _INSIST_S = 0.001
-# Others have to answer that long before the deadline: a tenth of what remains, a tenth of a second at the most.
+# Backends must answer this long before the deadline: a tenth of the remaining time, at most a tenth of a second.
 _ANSWER_SHARE = 0.1
 _MOST_ANSWER_S = 0.1
 
 
-class Cancellable(Protocol):
-    """What can be cancelled as asyncio cancels a task: once, so that its clean-up can await."""
+class CancelScope(Protocol):
+    """anyio's, of which a deadline needs no more."""
 
     def cancel(self) -> object: ...
 
 
 class Deadline:
-    """One invocation's end. When it comes, its target is cancelled once, and after a time of grace for good: wherever
-    it awaits. The target is the invocation's own task, the host, until it is aimed at another."""
+    """The end of one invocation. It comes in steps:
 
-    expired = False
-    _host_cancels = 0
+    1. The request's task is cancelled once, as `asyncio.Task.cancel` does, so that its clean-up can await.
+    2. A request that has not ended after a grace period is cancelled again and again. The lifespan's shutdown, which
+       follows the request, has the rest of the time.
+    3. The cancel scope of the invocation's task group is cancelled: level-triggered, for good.
+    4. An invocation that still has not ended is left behind: `when_left` sends its answer.
 
-    def __init__(self, watchdog: Watchdog, due: float, grace_s: float, host: asyncio.Task[Any]) -> None:
-        self.due = due  # of the next step, in the loop's time
+    `with deadline:` goes around the request, in the task that runs it. The deadline's cancellation of the request ends
+    there. A cancellation by anyone else passes through.
+    """
+
+    def __init__(self, watchdog: _Watchdog, due: float, reserve_s: float, host: asyncio.Task[Any]) -> None:
+        """`host` is the invocation's task; `due` and all times here are in the loop's time."""
+        self.due = due
+        self.expired = False
+        self.scope: CancelScope | None = None  # of the invocation's task group, if it has one
+        self.when_left: Callable[[], None] | None = None  # if the answer can be sent without the host
+        self.next_step_at = due
         self._watchdog = watchdog
-        self._grace_s = grace_s
+        self._reserve_s = reserve_s
         self._host = host
-        self._target: Cancellable = host
+        self._task = host  # which is cancelled
+        self._cancels = 0  # of that task, by this deadline
+        self._before = host.cancelling()
+        self._is_request_over = False
+        self._steps: Iterator[float] | None = None  # once it has expired
 
-    def aim(self, target: Cancellable) -> None:
-        """Cancel `target` from now on, and no longer the host. After the deadline it gets a time of grace first."""
-        self._target = target
-        if self.expired:
-            self._take_back()
-            self._watchdog.postpone(self, self._grace_s)
+    def __enter__(self) -> None:
+        self._aim(cast("asyncio.Task[Any]", asyncio.current_task()))
 
-    def aim_at_host(self) -> None:
-        """Cancel the host from now on. After the deadline it gets a time of grace first."""
-        self._target = self._host
-        if self.expired:
-            self._watchdog.postpone(self, self._grace_s)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self._is_request_over = True
+        is_own = self._take_back()
+        self._aim(self._host)
+        return self.expired and is_own and isinstance(error, asyncio.CancelledError)
 
-    def release(self) -> None:
-        """Cancel nothing any more."""
+    def release(self) -> bool:
+        """End the deadline, with the invocation. Returns whether nobody else has cancelled the host."""
         self._watchdog.forget(self)
-        if self.expired:
-            self._take_back()
+        return self._take_back()
 
-    def step(self) -> None:
-        """Take the step that is due, and set when the next is."""
-        self.due += _INSIST_S if self.expired else self._grace_s
+    def step(self) -> bool:
+        """Take the step that is due. Returns whether another one follows."""
+        if self._steps is None:
+            self._steps = self._expire()
+        self.next_step_at = next(self._steps, 0.0)
+        return self.next_step_at > 0.0
+
+    def _expire(self) -> Iterator[float]:
+        """The steps. Yields when the next one is due."""
         self.expired = True
-        self._target.cancel()
-        self._host_cancels += self._target is self._host
+        self._cancel()
+        yield self.due + self._reserve_s * _INSIST_AT
+        for_good_at = self.due + self._reserve_s * (_LEAVE_AT if self.scope is None else _CANCEL_SCOPE_AT)
+        while not self._is_request_over and (now := self._watchdog.loop.time()) < for_good_at:
+            self._cancel()
+            yield now + _INSIST_S
+        yield for_good_at
+        if self.scope is not None:
+            self.scope.cancel()
+            yield self.due + self._reserve_s * _LEAVE_AT
+        if self.when_left is not None:
+            self.when_left()
+            return
+        while self.scope is None:  # the host is its caller's, who waits for it
+            self._cancel()
+            yield self._watchdog.loop.time() + _INSIST_S
 
-    def _take_back(self) -> None:
-        """Whoever asks a task to cancel, and then handles it, takes the request back (`asyncio.Task.uncancel`)."""
-        while self._host_cancels:
-            self._host_cancels -= 1
-            self._host.uncancel()
+    def _cancel(self) -> None:
+        self._task.cancel()
+        self._cancels += 1
+
+    def _aim(self, task: asyncio.Task[Any]) -> None:
+        if task is not self._task:
+            self._take_back()
+            self._task, self._before = task, task.cancelling()
+
+    def _take_back(self) -> bool:
+        """Take the deadline's cancellations of the task back, as whoever handles one has to (`asyncio.Task.uncancel`).
+        Returns whether there are no others."""
+        while self._cancels:
+            self._cancels -= 1
+            self._task.uncancel()
+        return self._task.cancelling() <= self._before
 
 
-def due_of(context: Any) -> float | None:
-    """`last_answer` for the deadline of an invocation; `None` where its context does not tell."""
+def watch(context: Any) -> Deadline | None:
+    """Watch the invocation of the current task until `Deadline.release`. `None` if Lambda's context does not tell the
+    remaining time (`None` itself, a test's double)."""
+    global _last
     remaining_s = _remaining_s(context)
     if remaining_s is None:
         return None
+    loop = asyncio.get_running_loop()
+    watchdog = _last
+    if watchdog is None or watchdog.loop is not loop:
+        watchdog = _last = _Watchdog(loop)
     reserve_s = _reserve_s(remaining_s)
-    return last_answer(asyncio.get_running_loop().time() + remaining_s - reserve_s)
+    host = cast("asyncio.Task[Any]", asyncio.current_task())
+    deadline = Deadline(watchdog, loop.time() + remaining_s - reserve_s, reserve_s, host)
+    watchdog.add(deadline)
+    return deadline
+
+
+def due_of(context: Any) -> float | None:
+    """`last_answer` for an invocation; `None` if its context does not tell the remaining time."""
+    remaining_s = _remaining_s(context)
+    if remaining_s is None:
+        return None
+    return last_answer(asyncio.get_running_loop().time() + remaining_s - _reserve_s(remaining_s))
 
 
 def last_answer(due: float) -> float:
-    """Until when others have to answer, so that the application hears of it before its deadline comes at `due`. Both in
+    """Until when backends must answer, so that the application hears of it before its deadline comes at `due`. Both in
     the running loop's time."""
     remaining_s = due - asyncio.get_running_loop().time()
     return due - min(remaining_s * _ANSWER_SHARE, _MOST_ANSWER_S)
@@ -104,11 +167,11 @@ def _reserve_s(remaining_s: float) -> float:
 
 
 class StandingTimer:
-    """One timer for times that follow one another, and of which nearly none comes.
+    """A reusable timer for deadlines that rarely fire.
 
-    It stays armed when nobody waits for it any more, since the next time lies later as a rule: when it fires and
-    nothing is due, `wake` arms it anew. A timer for each would cost a tenth of an invocation. What a freeze does to the
-    loop's clock cannot delay anything, because a time before `armed_for` arms it anew.
+    It stays armed when a deadline is over, since the next one is usually later. When it fires and nothing is due,
+    `wake` arms it again. This saves a timer for each invocation. A freeze of the process does not delay anything,
+    because an earlier deadline arms the timer again.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
@@ -118,13 +181,14 @@ class StandingTimer:
         self._handle: asyncio.TimerHandle | None = None
 
     def arm(self, when: float) -> None:
-        """Have `wake` called then, and not at the time before."""
+        """Call `wake` then, and not at the time before."""
         self.cancel()
         self.armed_for = when
         self._handle = self._loop.call_at(when, self._fire)
 
     def cancel(self) -> None:
-        """Have it called no more."""
+        """Do not call it."""
+        self.armed_for = float("inf")
         if self._handle is not None:
             self._handle.cancel()
 
@@ -133,40 +197,29 @@ class StandingTimer:
         self._wake()
 
 
-class Watchdog:
-    """Watches the deadlines of all invocations on one loop, by one timer."""
+class _Watchdog:
+    """Watches the deadlines of the invocations on one loop, by one timer."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._watched: set[Deadline] = set()
         self._timer = StandingTimer(loop, self._wake)
 
-    def watch(self, context: Any) -> Deadline | None:
-        """Watch the invocation of the current task until it is released. `None` where the context does not tell the
-        remaining time (`None` itself, a test's double)."""
-        remaining_s = _remaining_s(context)
-        if remaining_s is None:
-            return None
-        reserve_s = _reserve_s(remaining_s)
-        due = self.loop.time() + remaining_s - reserve_s
-        host = cast("asyncio.Task[Any]", asyncio.current_task(self.loop))
-        deadline = Deadline(self, due, reserve_s * _GRACE_SHARE, host)
+    def add(self, deadline: Deadline) -> None:
         self._watched.add(deadline)
-        if due < self._timer.armed_for:
-            self._timer.arm(due)
-        return deadline
-
-    def postpone(self, deadline: Deadline, seconds: float) -> None:
-        """Take the deadline's next step that much later than now."""
-        deadline.due = self.loop.time() + seconds
+        if deadline.due < self._timer.armed_for:
+            self._timer.arm(deadline.due)
 
     def forget(self, deadline: Deadline) -> None:
-        """The deadline no longer counts."""
         self._watched.discard(deadline)
 
     def _wake(self) -> None:
         now = self.loop.time()
-        for deadline in [deadline for deadline in self._watched if deadline.due <= now]:
-            deadline.step()
+        for deadline in [deadline for deadline in self._watched if deadline.next_step_at <= now]:
+            if not deadline.step():
+                self.forget(deadline)
         if self._watched:
-            self._timer.arm(min(deadline.due for deadline in self._watched))
+            self._timer.arm(min(deadline.next_step_at for deadline in self._watched))
+
+
+_last: _Watchdog | None = None  # of the last invocation: usually there is one loop

@@ -4,81 +4,132 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mangum.core.cancellation import is_cancelled_from_outside
-from mangum.exceptions import UnexpectedMessage
-from mangum.types import ASGI, Headers, Message, Response, Scope
+from mangum.core.tasks import BackgroundTasks
+from mangum.exceptions import ResponseError, UnexpectedMessage
+from mangum.types import ASGI, Headers, LambdaHandler, Message, Response, Scope
 
-__all__ = ["HTTPCycle", "plain_response", "request_line"]
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from mangum.core.deadline import Deadline
+    from mangum.core.reply import Reply
+
+__all__ = ["HTTPExchange", "plain_response", "request_line"]
 
 logger = logging.getLogger("mangum.http")
 
+_PHRASES = {
+    404: "Not Found",
+    413: "Content Too Large",
+    500: "Internal Server Error",
+    504: "Gateway Timeout",
+}
 
-def plain_response(status: int, text: str) -> Response:
-    """A response of mangum's own."""
-    return {"status": status, "headers": [[b"content-type", b"text/plain; charset=utf-8"]], "body": text.encode()}
+
+def plain_response(status: int) -> Response:
+    """A response of mangum's own: 404, 413, 500 or 504."""
+    return {
+        "status": status,
+        "headers": [[b"content-type", b"text/plain; charset=utf-8"]],
+        "body": _PHRASES[status].encode(),
+    }
 
 
 def request_line(scope: Scope) -> str:
-    """Method and path for a log, on one line: a decoded path may hold a line break, and then is quoted."""
+    """Method and path for a log, on one line: a decoded path may contain a line break, and then is quoted."""
     path = scope["path"]
     return f"{scope['method']} {path if path.isprintable() else ascii(path)}"
 
 
-class HTTPCycle:
-    """One application, one request, one response: built, run once, thrown away."""
+class HTTPExchange:
+    """One application, one request, one response: built, run once, thrown away.
+
+    The handler translates the response into Lambda's answer as soon as it is complete, and the reply takes that, while
+    the application may still be at work.
+    """
 
     __slots__ = (
         "_app",
+        "_background",
         "_body",
         "_chunks",
         "_completed",
+        "_handler",
         "_headers",
+        "_reply",
         "_scope",
         "_status",
-        "_when_complete",
+        "failure",
         "response",
     )
 
-    def __init__(
-        self, app: ASGI, scope: Scope, body: bytes, when_complete: Callable[[Response], None] | None = None
-    ) -> None:
-        """`when_complete` gets the application's response at once, while the application may still be at work. It must
-        not raise."""
-        self.response: Response | None = None  # once it is complete; it then stands
+    has_tasks = False
+
+    def __init__(self, app: ASGI, handler: LambdaHandler, scope: Scope, body: bytes, reply: Reply) -> None:
+        self.response: Response | None = None  # once it is complete
+        self.failure: Exception | None = None  # of the handler's: the caller's, not the application's
         self._app = app
+        self._handler = handler
         self._scope = scope
+        self._reply = reply
         self._body: bytes | None = body or b""  # until it is received
         self._status: int | None = None
         self._headers: Headers = []
-        self._chunks: list[bytes] = []  # of a body that comes in more than one
+        self._chunks: list[bytes] = []  # of a body that comes in several messages
         self._completed: asyncio.Event | None = None  # made for an application that waits for the disconnect
-        self._when_complete = when_complete
+        self._background = scope["aws.task_group"] = BackgroundTasks()
 
-    @property
-    def is_cut_off(self) -> bool:
-        return False  # it is not sent before it is complete
+    @staticmethod
+    async def respond(handler: LambdaHandler, reply: Reply, scope: Scope | None, response: Response) -> None:
+        """Send a whole response; a 500 if the source cannot carry it. `scope` is the request's, for the log."""
+        try:
+            answer = handler(response)
+        except ResponseError as error:
+            logger.error("%s: %s", "A response" if scope is None else request_line(scope), error)
+            answer = handler(plain_response(500))
+        reply.send(answer)
 
     @property
     def line(self) -> str:
         """The request, for a log."""
         return request_line(self._scope)
 
-    async def run(self, deadline: object, state: dict[str, Any] | None) -> None:
-        """Run the application to its end, in the task of the caller. Without a complete response of its own, the
-        response is a 500. `state` is the lifespan's."""
+    @property
+    def is_answered(self) -> bool:
+        """Whether the application's response is complete."""
+        return self.response is not None
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a part of the response has been sent, and the rest will not be."""
+        return False
+
+    async def run(self, state: dict[str, Any] | None, deadline: Deadline | None, group: TaskGroup | None) -> None:
+        """Run the application, and wait for its `aws.task_group`. `state` is the lifespan's."""
         if state is not None:
             self._scope["state"] = state
+        try:
+            await self._run_application()
+        except asyncio.CancelledError:
+            self._background.cancel()
+            raise
+        finally:
+            if self._background.host is not None:
+                await self._background.join()
+
+    async def _run_application(self) -> None:
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
         try:
             await self._app(self._scope, self._receive, self._send)
         except Exception as error:
             self._fail(error)
         except asyncio.CancelledError as error:
-            if is_cancelled_from_outside():
+            if task is None or task.cancelling() > before:
                 raise
-            self._fail(error)
+            self._fail(error)  # of something that the application awaited, and that was cancelled
         else:
             if self.response is None:
                 logger.error(
@@ -86,8 +137,28 @@ class HTTPCycle:
                     "started" if self._status is None else "completed",
                     request_line(self._scope),
                 )
-        if self.response is None:
-            self.response = plain_response(500, "Internal Server Error")
+        if self.response is None and self.failure is None:
+            await self._respond(plain_response(500))
+
+    def abandon(self) -> None:
+        """A response that is not complete has not begun to be sent."""
+
+    async def finish(self, *, in_time: bool) -> None:
+        """At the end of the invocation: answer if nothing has been answered.
+
+        Raises:
+            Exception: what the handler raised for the response.
+        """
+        if self.failure is None and not self._reply.is_sent:
+            await self._respond(plain_response(500 if in_time else 504))
+        if self.failure is not None:
+            raise self.failure
+
+    async def _respond(self, response: Response) -> None:
+        try:
+            await self.respond(self._handler, self._reply, self._scope, response)
+        except Exception as error:
+            self.failure = error
 
     def _fail(self, error: BaseException) -> None:
         logger.error("An error occurred running the application.", exc_info=error)
@@ -122,15 +193,20 @@ class HTTPCycle:
             body = message.get("body", b"")
             if body.__class__ is not bytes:
                 body = _as_bytes(body)
-            if message.get("more_body"):
-                self._chunks.append(body)
-            else:
-                self._complete(b"".join([*self._chunks, body]) if self._chunks else body)
+            await self._take(body, bool(message.get("more_body")))
 
-    def _complete(self, body: bytes) -> None:
+    async def _take(self, body: bytes, more: bool) -> None:
+        """Take a part of the body."""
+        if more:
+            self._chunks.append(body)
+            return
+        if self._chunks:
+            body = b"".join([*self._chunks, body])
         response = self.response = {"status": self._status or 0, "headers": self._headers, "body": body}
-        if self._when_complete is not None:
-            self._when_complete(response)
+        await self._respond(response)
+        self._log_end()
+
+    def _log_end(self) -> None:
         if self._completed is not None:
             self._completed.set()
         if logger.isEnabledFor(logging.INFO):

@@ -1,26 +1,40 @@
-"""One invocation: the lifespan's task, and within it the request/response cycle, until Lambda's deadline."""
+"""One invocation: a task group, in which the lifespan and the exchange run until they end or the deadline comes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from mangum.core.deadline import Deadline
-from mangum.core.lifespan import Lifespan
-from mangum.core.sandbox import Sandbox
+from mangum.core.deadline import Deadline, watch
+from mangum.core.root import cancel_leftovers, leftovers, root_of
+from mangum.core.tasks import first_error
 
-__all__ = ["Cycle", "run_invocation"]
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from mangum.core.policies import LifespanPolicy
+    from mangum.core.reply import Reply
+
+__all__ = ["Exchange", "run_invocation", "warm_up"]
 
 logger = logging.getLogger("mangum")
 
+_LAST_ANSWER_S = 1.0
 
-class Cycle(Protocol):
-    """What an invocation runs: a request and its response, or an event of a WebSocket."""
+
+class Exchange(Protocol):
+    """What an invocation runs: a request with its response, or an event of a WebSocket."""
 
     @property
-    def response(self) -> Any:
-        """What the application has answered, once that is complete, else `None`."""
+    def has_tasks(self) -> bool:
+        """Whether it starts tasks in the invocation's group."""
+        ...
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the application's answer is complete."""
         ...
 
     @property
@@ -33,85 +47,120 @@ class Cycle(Protocol):
         """What is run, for a log."""
         ...
 
-    async def run(self, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
-        """Run it, and wait for all tasks that it starts. `deadline` is aimed at the caller's task."""
+    async def run(self, state: dict[str, Any] | None, deadline: Deadline | None, group: TaskGroup | None) -> None:
+        """Run the application. `state` is the lifespan's. Errors are kept for `finish`."""
+        ...
+
+    def abandon(self) -> None:
+        """Cut off an answer that has begun and not ended, and give the reason."""
+        ...
+
+    async def finish(self, *, in_time: bool) -> None:
+        """At the end of the invocation: answer if nothing has been answered.
+
+        Raises:
+            Exception: what the caller has to hear of.
+        """
         ...
 
 
-async def run_invocation(
-    cycle: Cycle,
-    context: Any,
-    sandbox: Sandbox,
-    lifespan: Lifespan | None = None,
-    state: dict[str, Any] | None = None,
-) -> None:
-    """Run a cycle with `lifespan` around it, or else with the one that the sandbox keeps, or else with `state`.
+async def run_invocation(exchange: Exchange, context: Any, lifespan: LifespanPolicy, reply: Reply) -> None:
+    """Run an exchange while the application is up.
 
-    `context`, Lambda's, tells how long: shortly before Lambda would kill the sandbox, what runs is cancelled, once
-    as asyncio cancels a task, so that its clean-up can await, and a moment later for good. Then the cycle may be left
-    without a response.
+    Everything runs in one task group, so that nothing of it outlives the invocation. An HTTP request without a lifespan
+    has nothing to group: it is a single coroutine. Shortly before the function's timeout, which Lambda's `context`
+    tells, the invocation is cancelled, see `Deadline`. Then the answer is a 504, unless it was complete.
 
     Raises:
         LifespanFailure: startup or shutdown failed.
+        Exception: what the handler or the store raised.
     """
-    deadline = sandbox.watchdog().watch(context)
-    failure: Exception | None = None
+    if leftovers:
+        cancel_leftovers()
+    deadline = watch(context)
+    if deadline is not None and reply.when_left is not None:
+        deadline.when_left = partial(_leave, exchange, reply, cast("asyncio.Task[Any]", asyncio.current_task()))
+    failure: BaseException | None = None
+    is_own = True
     try:
-        if lifespan is not None:
-            await _run_within(lifespan, cycle, deadline)
+        if exchange.has_tasks or lifespan.has_lifespan:
+            failure = await _run_in_group(exchange, deadline, lifespan)
         else:
-            if sandbox.keeps_lifespan:
-                state = await sandbox.state()
-            await cycle.run(deadline, state)
-    except asyncio.CancelledError:
-        if deadline is None or not deadline.expired:
-            raise
-    except Exception as error:  # after what the log has to say of the deadline
+            await lifespan.around(partial(_serve, exchange, deadline, None), None)
+    except asyncio.CancelledError as error:
         failure = error
     finally:
         if deadline is not None:
-            deadline.release()
-    if deadline is not None and deadline.expired:
-        _report_expiry(cycle)
+            is_own = deadline.release()
+    in_time = deadline is None or not deadline.expired
+    if not in_time:
+        failure = _expired(exchange, failure, is_own)
     if failure is not None:
+        exchange.abandon()
         raise failure
-    if lifespan is not None:
-        lifespan.raise_failure()
+    await exchange.finish(in_time=in_time)
 
 
-async def _run_within(lifespan: Lifespan, cycle: Cycle, deadline: Deadline | None) -> None:
-    """Start the application up, run the cycle, and shut it down.
+async def _run_in_group(
+    exchange: Exchange, deadline: Deadline | None, lifespan: LifespanPolicy
+) -> BaseException | None:
+    """Returns what came out of the group, if anything did."""
+    import anyio  # see `warm_up`
 
-    A task group around the lifespan's task would do the same, and take 4 us more: a tenth of a warm invocation.
-    """
-    if deadline is not None:
-        deadline.aim(lifespan)
-    lifespan.begin()
-    failed = False
     try:
-        await lifespan.startup()
-        if deadline is not None:
-            if deadline.expired:
-                return
-            deadline.aim_at_host()
-        await cycle.run(deadline, lifespan.state.copy())
-    except BaseException as error:
-        failed = deadline is None or not deadline.expired or not isinstance(error, asyncio.CancelledError)
-        raise
-    finally:
-        if deadline is not None:
-            deadline.aim(lifespan)
-        lifespan.end(failed=failed)
-        await lifespan.wait_ended()
+        async with anyio.create_task_group() as group:
+            if deadline is not None:
+                deadline.scope = group.cancel_scope
+            await lifespan.around(partial(_serve, exchange, deadline, group), group)
+    except BaseExceptionGroup as errors:
+        return first_error(errors)
+    return None
 
 
-def _report_expiry(cycle: Cycle) -> None:
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():  # the caller's own cancellation came while the deadline's was handled
-        raise asyncio.CancelledError
-    fate = "the answer is a 504." if cycle.response is None else "its response was complete, and stands."
+async def _serve(
+    exchange: Exchange, deadline: Deadline | None, group: TaskGroup | None, state: dict[str, Any] | None
+) -> None:
+    """Run the exchange, while the application is up."""
+    own_state = None if state is None else state.copy()
+    if deadline is None:
+        await exchange.run(own_state, None, group)
+    elif not deadline.expired:  # which a startup may have ignored
+        with deadline:
+            await exchange.run(own_state, deadline, group)
+
+
+def _expired(exchange: Exchange, failure: BaseException | None, is_own: bool) -> BaseException | None:
+    """What is left to raise after the deadline has come."""
+    if not is_own:  # the caller's own cancellation came while the deadline's was handled
+        return asyncio.CancelledError()
+    fate = "its response was complete, and stands." if exchange.is_answered else "the answer is a 504."
     logger.error(
         "%s was cancelled shortly before the function's timeout: %s",
-        cycle.line,
-        "its response is cut off." if cycle.is_cut_off else fate,
+        exchange.line,
+        "its response is cut off." if exchange.is_cut_off else fate,
     )
+    return None if isinstance(failure, asyncio.CancelledError) else failure
+
+
+def _leave(exchange: Exchange, reply: Reply, host: asyncio.Task[Any]) -> None:
+    """Answer for an invocation that does not end, and let whoever waits for it go on."""
+
+    async def finish() -> None:
+        try:
+            _expired(exchange, None, is_own=True)
+            exchange.abandon()
+            async with asyncio.timeout(_LAST_ANSWER_S):
+                await exchange.finish(in_time=False)
+        finally:
+            if reply.when_left is not None:
+                reply.when_left(host)
+
+    root_of(host.get_loop()).start_soon(finish, "mangum-leave")
+
+
+async def warm_up() -> None:
+    """Open a task group, in the init phase: the first one imports anyio's asyncio backend."""
+    import anyio
+
+    async with anyio.create_task_group():
+        pass

@@ -1,20 +1,26 @@
-"""An application's startup and shutdown: https://asgi.readthedocs.io/en/latest/specs/lifespan.html"""
+"""An application's startup and shutdown: https://asgi.readthedocs.io/en/latest/specs/lifespan.html
+
+Once an application is up, it calls `receive()` to wait for its shutdown. The request runs inside that call: the
+lifespan is then what it looks like in the application, a context around the request, in one task.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import enum
 import logging
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeAlias, cast
 
-from mangum.core.cancellation import is_cancelled_from_outside
-from mangum.core.tasks import begin, join
 from mangum.exceptions import LifespanFailure, LifespanUnsupported, UnexpectedMessage
 from mangum.types import ASGI, LifespanMode, Message
 
-__all__ = ["Lifespan"]
+__all__ = ["Lifespan", "LifespanTask", "Serve"]
 
 logger = logging.getLogger("mangum.lifespan")
+
+_CANCEL_S = 1.0
 
 _MESSAGES = frozenset(
     {
@@ -25,39 +31,64 @@ _MESSAGES = frozenset(
     }
 )
 
+# What runs while the application is up. It gets the lifespan's state, if there is one, and raises no `Exception`.
+Serve: TypeAlias = Callable[[dict[str, Any] | None], Awaitable[None]]
+
 
 class _Stage(enum.Enum):
     CONNECTING = enum.auto()  # the application runs, and has not asked for a message
     STARTUP = enum.auto()  # it has been told to start up
-    SERVING = enum.auto()  # it is up
+    UP = enum.auto()  # it is up, and has not asked for its shutdown
+    SERVING = enum.auto()  # the request runs
+    SERVED = enum.auto()  # the request is over
     SHUTDOWN = enum.auto()  # it has been told to shut down
 
 
 class Lifespan:
-    """One run of an application's lifespan, in a task of its own. Who calls `begin` owns that task, and waits for it.
+    """One run of an application's lifespan protocol, in the caller's task.
 
-    An application does not know the protocol if it raises, returns or sends before it has received anything. It is
-    served all the same, whatever the mode.
+    An application does not support the protocol if it raises, returns or sends before it has received anything. It is
+    served all the same, in every mode.
     """
 
-    def __init__(self, app: ASGI, mode: LifespanMode) -> None:
+    def __init__(
+        self,
+        app: ASGI,
+        mode: LifespanMode,
+        serve: Serve,
+        *,
+        when_up: Callable[[], None] | None = None,
+        serves_again: bool = False,
+    ) -> None:
+        """`when_up` is called when the application says that it is up, usually before it asks for its shutdown.
+        `serves_again` calls `serve` again if the application cancels it and asks again."""
         self.state: dict[str, Any] = {}
-        self.unsupported = False
-        self.task: asyncio.Task[None]  # since `begin`
+        self.is_unsupported = False
+        self.polls = False  # whether the application cancelled its `receive()`, in which the request ran, and went on
         self._app = app
         self._mode = mode
+        self._serve = serve
+        self._when_up = when_up
+        self._serves_again = serves_again
         self._stage = _Stage.CONNECTING
         self._failure: LifespanFailure | None = None
-        self._startup_over = asyncio.Event()
-        self._shutdown_asked = asyncio.Event()
+        self._task: asyncio.Task[Any] | None = None  # while the application runs in it
+        self._is_dismissed = False
+        self._is_interrupted = False  # whether the `receive()` in which the request ran was cancelled
+        self._up: asyncio.Event | None = None  # made if the application asks for its shutdown before it is up
+        self._served: asyncio.Event | None = None  # made if the request runs beside the application
 
-    def begin(self) -> asyncio.Task[None]:
-        """Run the application's lifespan in a task, on the running loop."""
-        self.task = begin(self._run(), asyncio.get_running_loop())
-        return self.task
+    @property
+    def asks(self) -> bool:
+        """Whether the application has asked for its shutdown, as applications do."""
+        return self._stage not in (_Stage.CONNECTING, _Stage.STARTUP, _Stage.UP)
 
-    async def _run(self) -> None:
-        """Outcomes are kept for `startup` and `raise_failure`."""
+    async def run(self) -> None:
+        """Start the application up, serve, and shut the application down. If startup fails, nothing is served.
+        Outcomes are kept for `raise_failure`."""
+        task = self._task = cast("asyncio.Task[Any]", asyncio.current_task())
+        before = task.cancelling()
+        cancelled: asyncio.CancelledError | None = None
         try:
             await self._app(
                 {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state},
@@ -65,51 +96,57 @@ class Lifespan:
                 self._send,
             )
         except LifespanUnsupported:
-            self.unsupported = True
+            pass
         except Exception as error:
             self._take(error)
         except asyncio.CancelledError as error:
-            if is_cancelled_from_outside():
-                raise
-            self._take(error)
+            cancelled = error
         finally:
-            if self._stage is _Stage.CONNECTING:
-                self.unsupported = True
-            self._startup_over.set()
-        if self.unsupported:
+            self._task = None
+        if self._is_dismissed:
+            task.uncancel()
+        if task.cancelling() > before:  # by someone else; the application may have kept it to itself
+            raise cancelled or asyncio.CancelledError
+        if cancelled is not None and not self._is_dismissed:
+            self._take(cancelled)
+        await self._after_the_application()
+
+    async def _after_the_application(self) -> None:
+        if self._stage is _Stage.CONNECTING:
+            self.is_unsupported = True
             logger.info("ASGI 'lifespan' protocol appears unsupported.")
+        if self._served is not None:  # it returned while the request ran beside it
+            await self._served.wait()
+        elif not self.asks and self._failure is None:
+            await self._serve(self.state)
 
-    async def startup(self) -> None:
-        """Wait until the application is up, or has shown that it will not be.
-
-        Raises:
-            LifespanFailure: it said that it failed, it broke the protocol, or the mode is "on" and it raised.
-        """
-        await self._startup_over.wait()
-        self.raise_failure()
-
-    def end(self, *, failed: bool = False) -> None:
-        """Let the application shut down, or if it failed to start, cancel it; then its task ends."""
-        self._shutdown_asked.set()
-        if failed:
-            self.cancel()
-
-    def cancel(self) -> None:
-        """Cancel the application's task once, so that its clean-up can await."""
-        self.task.cancel()
-
-    async def wait_ended(self) -> None:
-        """Wait until the task has ended, after `end`."""
-        await join(self.task)
+    async def serve_beside(self) -> None:
+        """Serve in another task, while the application runs on. Then end the application if it does not ask for its
+        shutdown."""
+        self._stage = _Stage.SERVING
+        self._served = asyncio.Event()
+        try:
+            await self._serve(self.state)
+        finally:
+            self._stage = _Stage.SERVED
+            self._served.set()
+            self._dismiss()
 
     def raise_failure(self) -> None:
-        """To be called when startup has returned, and again when the task has ended.
+        """To be called after `run`.
 
         Raises:
-            LifespanFailure: the application said that it failed, or broke the protocol.
+            LifespanFailure: the application said that startup or shutdown failed, it broke the protocol, or the mode is
+                "on" and its startup raised.
         """
         if self._failure is not None:
             raise self._failure
+
+    def _dismiss(self) -> None:
+        """Cancel an application that does not end by itself: once, so that its clean-up can await."""
+        if self._task is not None:
+            self._is_dismissed = True
+            self._task.cancel()
 
     def _take(self, error: BaseException) -> None:
         if self._failure is not None:  # the application has said so before, and now raises what made it fail
@@ -119,8 +156,8 @@ class Lifespan:
             self._failure.__cause__ = error
         elif self._stage is _Stage.CONNECTING:
             logger.warning(
-                "The application raised %s: %s when it was asked for its lifespan: it is taken not to know it. "
-                'Mangum(app, lifespan="off") does not ask.',
+                "The application raised %s: %s when its lifespan was started. mangum assumes that it does not support "
+                'lifespan. Mangum(app, lifespan="off") does not start it.',
                 type(error).__name__,
                 error,
             )
@@ -134,12 +171,31 @@ class Lifespan:
         if self._stage is _Stage.CONNECTING:
             self._stage = _Stage.STARTUP
             return {"type": "lifespan.startup"}
-        await self._shutdown_asked.wait()
-        if self._stage is _Stage.SHUTDOWN:  # it was told before, and asks again instead of returning
-            self.cancel()
-            await asyncio.get_running_loop().create_future()
-        self._stage = _Stage.SHUTDOWN
-        return {"type": "lifespan.shutdown"}
+        if self._stage is _Stage.STARTUP:  # it asks ahead of time; another task of its says when it is up
+            self._up = self._up or asyncio.Event()
+            await self._up.wait()
+        if self._stage is _Stage.UP:
+            await self._serve_inside()
+        elif self._stage is _Stage.SERVING and self._served is not None:
+            await self._served.wait()
+        if self._stage is _Stage.SERVED:
+            self.polls = self._is_interrupted
+            self._stage = _Stage.SHUTDOWN
+            return {"type": "lifespan.shutdown"}
+        if self._stage is _Stage.SHUTDOWN:  # it asks again instead of returning
+            self._dismiss()
+        never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        return await never
+
+    async def _serve_inside(self) -> None:
+        self._stage = _Stage.SERVING
+        try:
+            await self._serve(self.state)
+        except asyncio.CancelledError:
+            self._is_interrupted = True
+            self._stage = _Stage.UP if self._serves_again else _Stage.SERVED
+            raise
+        self._stage = _Stage.SERVED
 
     async def _send(self, message: Message) -> None:
         kind = message["type"]
@@ -148,12 +204,15 @@ class Lifespan:
         if kind not in _MESSAGES:
             raise UnexpectedMessage(f"Unexpected '{kind}' in the lifespan protocol.")
         if kind == "lifespan.startup.complete" and self._stage is _Stage.STARTUP:
-            self._stage = _Stage.SERVING
-            self._startup_over.set()
+            self._stage = _Stage.UP
             logger.info("Application startup complete.")
+            if self._up is not None:
+                self._up.set()
+            if self._when_up is not None:
+                self._when_up()
         elif kind == "lifespan.startup.failed" and self._stage is _Stage.STARTUP:
             self._fail("startup", message)
-            self._startup_over.set()
+            asyncio.get_running_loop().call_soon(self._dismiss)  # if it does not end by itself
         elif kind == "lifespan.shutdown.failed" and self._stage is _Stage.SHUTDOWN:
             self._fail("shutdown", message)
         elif kind == "lifespan.shutdown.complete" and self._stage is _Stage.SHUTDOWN:
@@ -161,3 +220,76 @@ class Lifespan:
 
     def _fail(self, phase: str, message: Message) -> None:
         self._failure = LifespanFailure(f"Lifespan {phase} failure. {message.get('message', '')}".rstrip())
+
+
+class LifespanTask:
+    """A lifespan in a task of its own, the child of a task group: `run` is the task's function."""
+
+    def __init__(self, app: ASGI, mode: LifespanMode) -> None:
+        self._is_up = asyncio.Event()
+        self._is_over = asyncio.Event()
+        self._has_ended = asyncio.Event()
+        self._lifespan = Lifespan(app, mode, self._stay_up, when_up=self._is_up.set, serves_again=True)
+        self._task: asyncio.Task[Any] | None = None
+        self._is_cancelled = False
+        self.was_cancelled = False  # by its group
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self._lifespan.state
+
+    async def run(self) -> None:
+        self._task = asyncio.current_task()
+        try:
+            if not self._is_cancelled:
+                await self._lifespan.run()
+        except asyncio.CancelledError:
+            if not self._is_cancelled:  # but by the group
+                self.was_cancelled = True
+                raise
+        finally:
+            self._is_up.set()
+            self._has_ended.set()
+
+    async def _stay_up(self, state: dict[str, Any] | None) -> None:
+        self._is_up.set()  # for an application that has not said so, and is served all the same
+        await self._is_over.wait()
+
+    async def wait_up(self) -> None:
+        """Wait until the application is up, or is served without having said so.
+
+        Raises:
+            LifespanFailure: startup failed.
+        """
+        await self._is_up.wait()
+        self._lifespan.raise_failure()
+
+    async def shut_down(self, timeout_s: float | None = None) -> bool:
+        """Let the application shut down, and wait until its task has ended. Returns whether it has, in that time.
+
+        Raises:
+            LifespanFailure: shutdown failed.
+        """
+        self._is_over.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._has_ended.wait()
+        except TimeoutError:
+            await self.cancel()
+            return False
+        except asyncio.CancelledError:
+            await self.cancel()
+            raise
+        self._lifespan.raise_failure()
+        return True
+
+    async def cancel(self) -> None:
+        """Cancel the task once, so that its clean-up can await, and wait a moment for its end."""
+        self._is_cancelled = True
+        if self._task is None:
+            self._is_up.set()  # it does not begin
+        else:
+            self._task.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CANCEL_S):
+                    await self._has_ended.wait()

@@ -3,61 +3,61 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
-from mangum.core.http import HTTPCycle, plain_response
-from mangum.core.reply import Stream
-from mangum.types import ASGI, Headers, Message, Response, Scope
+from mangum.core.http import HTTPExchange
+from mangum.types import ASGI, Headers, LambdaHandler, Message, Response, Scope
 
-__all__ = ["StreamedHTTPCycle", "stream_whole"]
+if TYPE_CHECKING:
+    from mangum.core.reply import Reply, Stream
+
+__all__ = ["StreamedExchange"]
 
 logger = logging.getLogger("mangum.http")
 
-# Takes status, headers, and what to call when the client has gone.
-Open: TypeAlias = Callable[[int, Headers, Callable[[], None]], Stream]
+
+class StreamingHandler(LambdaHandler, Protocol):
+    """A handler of a front door that has streams."""
+
+    def prelude(self, status: int, headers: Headers) -> bytes:
+        """What goes ahead of the body."""
+        ...
 
 
-async def stream_whole(open_stream: Open, response: Response) -> None:
-    """Send a response in one piece where a stream is expected."""
-    stream = open_stream(response["status"], response["headers"], _ignore)
-    try:
-        await stream.write(response["body"])
-    except OSError:
-        logger.info("The client went before it was answered.")
-    else:
-        stream.end()
+class StreamedExchange(HTTPExchange):
+    """An `HTTPExchange` whose response goes out as it comes. It begins with the first part of the body, as ASGI has it:
+    before that, an error is still a 500."""
 
+    __slots__ = ("_error", "_stream", "_streams")
 
-def _ignore() -> None:
-    """There is no application that could be told."""
-
-
-class StreamedHTTPCycle(HTTPCycle):
-    """An `HTTPCycle` whose response goes out as it comes. It begins with the first piece of the body, as ASGI has it:
-    up to then, an error is still a 500."""
-
-    __slots__ = ("_error", "_open", "_stream")
-
-    def __init__(self, app: ASGI, scope: Scope, body: bytes, open_stream: Open) -> None:
-        super().__init__(app, scope, body)
-        self._open = open_stream
+    def __init__(self, app: ASGI, handler: StreamingHandler, scope: Scope, body: bytes, reply: Reply) -> None:
+        super().__init__(app, handler, scope, body, reply)
+        self._streams = handler
         self._stream: Stream | None = None
         self._error: BaseException | None = None  # that ended the application
+
+    @staticmethod
+    async def respond(  # type: ignore[override] # of a handler that has streams
+        handler: StreamingHandler, reply: Reply, scope: Scope | None, response: Response
+    ) -> None:
+        stream = reply.stream(handler.prelude(response["status"], response["headers"]), _ignore)
+        try:
+            await stream.write(response["body"])
+        except OSError:
+            logger.info("The client went before it was answered.")
+        else:
+            stream.end()
 
     @property
     def is_cut_off(self) -> bool:
         return self._stream is not None and self.response is None
 
-    async def finish(self) -> None:
-        """Once the application has ended, or was cancelled: say what it has left unsaid."""
-        if self._stream is None:
-            await stream_whole(self._open, self.response or plain_response(504, "Gateway Timeout"))
-        else:
-            self.abandon()
+    async def finish(self, *, in_time: bool) -> None:
+        self.abandon()
+        await super().finish(in_time=in_time)
 
     def abandon(self) -> None:
-        """Cut a response off that has begun and not ended, and say why."""
+        """Cut off a response that has begun and not ended, and give the reason."""
         stream, error = self._stream, self._error
         if stream is None or stream.is_over:
             return
@@ -66,30 +66,27 @@ class StreamedHTTPCycle(HTTPCycle):
         else:
             stream.fail(type(error).__name__, str(error))
 
+    async def _respond(self, response: Response) -> None:
+        if self._stream is None:
+            await super()._respond(response)
+
     async def _receive(self) -> Message:
         if self._body is None and self._stream is not None and self._stream.is_gone:
             return {"type": "http.disconnect"}
         return await super()._receive()
 
-    async def _send(self, message: Message) -> None:
-        if self._status is None:
-            await super()._send(message)
-            return
-        if self._stream is None and message["type"] == "http.response.body":
-            self._stream = self._open(self._status, self._headers, self._disconnect)
-        await super()._send(message)
-        stream, response = self._stream, self.response
-        assert stream is not None  # else the message would have been refused
-        try:
-            await stream.write(self._chunks.pop() if response is None else response["body"])
-        except BaseException:  # the client has gone, or the deadline has come
-            self.response = None
-            raise
-        if response is not None:
-            stream.end()
+    async def _take(self, body: bytes, more: bool) -> None:
+        if self._stream is None:
+            prelude = self._streams.prelude(self._status or 0, self._headers)
+            self._stream = self._reply.stream(prelude, self._disconnect)
+        await self._stream.write(body)
+        if not more:  # it is out before the application hears of a disconnect
+            self._stream.end()
+            self.response = {"status": self._status or 0, "headers": self._headers, "body": b""}
+            self._log_end()
 
     def _disconnect(self) -> None:
-        """The client has gone."""
+        """The client has disconnected."""
         if self._completed is not None:
             self._completed.set()
 
@@ -99,3 +96,7 @@ class StreamedHTTPCycle(HTTPCycle):
             logger.info("The client of %s went before its response was complete.", self.line)
         else:
             super()._fail(error)
+
+
+def _ignore() -> None:
+    """There is no application to tell of the disconnect."""

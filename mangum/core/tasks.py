@@ -1,35 +1,106 @@
-"""Tasks that this project starts, each with an owner that waits for it."""
+"""Task groups, and the errors that come out of them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import sys
-from collections.abc import Coroutine
-from contextlib import suppress
-from typing import Any, TypeVar, cast
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["begin", "join"]
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+__all__ = ["BackgroundTasks", "begin", "first_error", "task_group"]
+
+logger = logging.getLogger("mangum")
 
 T = TypeVar("T")
 
-# From Python 3.12 on, a task can begin at once, and not in the next turn of the loop: a sixth of a warm invocation with
-# a lifespan of its own.
+# From Python 3.12 on, a task can begin at once instead of in the next turn of the loop.
 _BEGINS_AT_ONCE: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
 def begin(
     work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop, context: contextvars.Context | None = None
 ) -> asyncio.Task[T]:
-    """Run something in a task of its own, on the running loop: at once as far as it comes, where Python can do that."""
+    """Run a coroutine in a task that the caller waits for: at once as far as it comes, if Python can do that."""
     return asyncio.Task(work, loop=loop, context=context, **_BEGINS_AT_ONCE)
 
 
-async def join(task: asyncio.Task[None]) -> None:
-    """Wait until a task of the caller's has ended. Who cancels the caller cancels it; others may cancel it alone."""
-    host = cast("asyncio.Task[Any]", asyncio.current_task())
-    before = host.cancelling()
-    with suppress(asyncio.CancelledError):
-        await task
-    if host.cancelling() > before:
-        raise asyncio.CancelledError
+def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a group that a task group of mangum's has made: what users get to see."""
+    return errors.exceptions[0]
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[TaskGroup]:
+    """A task group whose first error comes out as itself, not in an exception group."""
+    import anyio  # which an application without WebSockets and lifespan does not need
+
+    failure: BaseException | None = None
+    try:
+        async with anyio.create_task_group() as group:
+            yield group
+    except BaseExceptionGroup as errors:
+        failure = first_error(errors)
+    if failure is not None:  # raised here, and not above, it keeps its context
+        raise failure
+
+
+class BackgroundTasks:
+    """`scope["aws.task_group"]`: the task group for work that an application starts and does not wait for.
+
+        group = await scope["aws.task_group"]()
+        group.start_soon(send_mail, order)
+
+    The invocation waits for these tasks before it ends, so that none is frozen with the sandbox. Under `mangum.runtime`
+    the response has gone out by then. An error of a task is logged, and leaves the response alone. The group is opened
+    when it is first asked for, in a task of its own: the application cannot enter it between its own scopes.
+    """
+
+    __slots__ = ("_group", "_is_open", "_is_over", "host")
+
+    def __init__(self) -> None:
+        self.host: asyncio.Task[None] | None = None  # the group's, once it has been asked for, as are the others
+        self._group: TaskGroup
+        self._is_open: asyncio.Event
+        self._is_over: asyncio.Event
+
+    async def __call__(self) -> TaskGroup:
+        if self.host is None or self.host.done():  # after an error, the group has ended
+            self._is_open, self._is_over = asyncio.Event(), asyncio.Event()
+            self.host = asyncio.get_running_loop().create_task(self._live(), name="aws.task_group")
+        await self._is_open.wait()
+        return self._group
+
+    async def _live(self) -> None:
+        import anyio
+
+        try:
+            async with anyio.create_task_group() as self._group:
+                self._is_open.set()
+                await self._is_over.wait()
+        except BaseExceptionGroup as errors:
+            for error in errors.exceptions:
+                logger.error("A task in aws.task_group failed.", exc_info=error)
+
+    def cancel(self) -> None:
+        """Cancel the tasks."""
+        if self.host is not None:
+            self.host.cancel()
+
+    async def join(self) -> None:
+        """Wait for the tasks. Cancelling the caller cancels them."""
+        host = self.host
+        if host is None:
+            return
+        self._is_over.set()
+        try:
+            await asyncio.wait([host])
+        except asyncio.CancelledError:
+            host.cancel()
+            await asyncio.wait([host])
+            raise

@@ -13,14 +13,16 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import mangum
 from mangum.adapter import Mangum
+from mangum.core.hooks import Observation, with_installed
+from mangum.core.loop import leave_warm_loop, warm_loop
 from mangum.handlers.answer_size import ESCAPES_BEYOND_ASCII
 from mangum.local.capture import Capture
 from mangum.local.context import LocalContext
@@ -34,7 +36,6 @@ from mangum.local.function import (
 )
 from mangum.local.invocations import Invocation
 from mangum.local.loading import load_function
-from mangum.local.stopwatch import Stopwatch
 
 __all__ = ["InProcess"]
 
@@ -155,7 +156,7 @@ class _FunctionThread:
         self.is_used = False
         self.init_ms = 0.0
         self._handler: Callable[[Any, Any], Any] | None = None
-        self._stopwatch: Stopwatch | None = None
+        self._parts_ms: dict[str, float] = {}  # of the last invocation
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         # A daemon, so that a handler that hangs does not keep the process from ending.
         self._thread = threading.Thread(target=self._work, name="mangum-function", daemon=True)
@@ -190,15 +191,21 @@ class _FunctionThread:
         """Import the handler, and start it as in Lambda's init phase."""
 
         def load() -> None:
-            handler = load_function(target)
+            with with_installed(self._measure):
+                handler = load_function(target)
             if isinstance(handler, Mangum):
-                self._stopwatch = Stopwatch(handler)
                 handler.start()
             self._handler = handler
 
         begin = time.perf_counter()
         await self._call(load)
         self.init_ms = (time.perf_counter() - begin) * 1000
+
+    @asynccontextmanager
+    async def _measure(self, observation: Observation) -> AsyncIterator[None]:
+        """The hook of the adapters in the function's code."""
+        yield
+        self._parts_ms = observation.parts_ms()
 
     async def invoke(self, event: str, context: LocalContext) -> tuple[str, dict[str, float]]:
         """The handler's answer as JSON, and where its time went.
@@ -211,18 +218,16 @@ class _FunctionThread:
         return result
 
     def _invoke(self, event: str, context: LocalContext) -> tuple[str, dict[str, float]]:
-        handler, stopwatch = self._handler, self._stopwatch
+        handler = self._handler
         assert handler is not None
-        if stopwatch is not None:
-            stopwatch.start()
+        self._parts_ms = {}
         try:
             answer = handler(json.loads(event), context)
         except Exception as error:
             logger.exception("The function failed.")
             raise FunctionFailed(type(error).__name__, str(error)) from error
-        parts = {} if stopwatch is None else stopwatch.stop()
         try:
-            return json.dumps(answer, ensure_ascii=ESCAPES_BEYOND_ASCII), parts
+            return json.dumps(answer, ensure_ascii=ESCAPES_BEYOND_ASCII), self._parts_ms
         except (TypeError, ValueError) as error:
             raise FunctionFailed(
                 "Runtime.MarshalError", f"JSON cannot say what the function answered: {error}"
@@ -230,8 +235,7 @@ class _FunctionThread:
 
     def interrupt(self) -> None:
         """Cancel what it runs, if that is an application: other code cannot be stopped."""
-        if isinstance(self._handler, Mangum):
-            self._handler._sandbox.loop.interrupt()
+        warm_loop().interrupt()
 
     async def close(self) -> None:
         """Shut the handler down, and end the thread."""
@@ -246,17 +250,19 @@ class _FunctionThread:
             self._thread.join()
 
     def _shut_down(self) -> None:
-        if isinstance(self._handler, Mangum):
-            try:
+        try:
+            if isinstance(self._handler, Mangum):
                 self._handler.close()
-            except Exception:
-                logger.exception("The application failed to shut down.")
+        except Exception:
+            logger.exception("The application failed to shut down.")
+        finally:
+            warm_loop().close()  # nothing of this code runs in the next sandbox
 
     def abandon(self) -> None:
         """Leave it to itself: the thread ends when what it runs has ended, which nobody waits for."""
         if isinstance(self._handler, Mangum):
-            self._handler._finalizer.detach()
-            self._handler._sandbox.abandon()
+            self._handler.abandon()
+        leave_warm_loop()
         self._jobs.put(None)
 
 

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Invocation", "Journal"]
+__all__ = ["PARTS_HEADER", "Invocation", "Journal"]
+
+# In which mangum's runtime tells the gateway where the time went, as a JSON object of milliseconds.
+PARTS_HEADER = "Mangum-Parts"
 
 _MOST_KEPT = 500
 _MOST_BYTES = 64 * 1024 * 1024

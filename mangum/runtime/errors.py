@@ -10,7 +10,8 @@ from typing import Any
 __all__ = ["ContainerBroken", "Fault", "RuntimeAPIUnreachable", "describe", "type_of"]
 
 _OWN_CODE = os.path.dirname(__file__)
-_THREAD = os.path.join("concurrent", "futures", "thread.py")  # which handlers are called in
+# Which handlers are called through, in a thread.
+_THREAD = (os.path.join("concurrent", "futures", "thread.py"), os.path.join("mangum", "core", "loop.py"))
 
 
 class Fault(Exception):

@@ -7,13 +7,14 @@ import contextvars
 import signal
 from collections.abc import Coroutine
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
-from mangum.adapter import Mangum
+from mangum.core.loop import warm_loop
 from mangum.core.tasks import begin
 from mangum.runtime.context import Context
 from mangum.runtime.documents import documents_for
-from mangum.runtime.loading import Handler, is_asynchronous
+from mangum.runtime.loading import Handler, is_adapter, is_asynchronous
 from mangum.runtime.logs import Log
 from mangum.runtime.reply import RuntimeReply
 from mangum.runtime.settings import Settings
@@ -31,13 +32,17 @@ _LAST_CANCEL_S = 1.0
 class Invocations:
     """From the first request for an event until SIGTERM."""
 
-    def __init__(self, handler: Handler, settings: Settings, log: Log) -> None:
+    def __init__(
+        self, handler: Handler, settings: Settings, log: Log, reply_class: type[RuntimeReply] = RuntimeReply
+    ) -> None:
         self.is_stopping = False
         self._settings = settings
         self._threads: Executor | None = None
         invoke = self._way_to_call(handler)
         documents = documents_for(handler)
-        self._workers = [Worker(invoke, documents, settings, log, self) for _ in range(settings.concurrency)]
+        self._workers = [
+            Worker(invoke, documents, settings, log, self, reply_class) for _ in range(settings.concurrency)
+        ]
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # that each invocation begins with
         self._stopped = asyncio.Event()
@@ -91,7 +96,7 @@ class Invocations:
             worker.end()
 
     def _way_to_call(self, handler: Handler) -> Invoke:
-        if isinstance(handler, Mangum):
+        if is_adapter(handler):
             return handler.invoke
         if is_asynchronous(handler):
             return lambda event, context, answer: handler(event, context)
@@ -101,7 +106,8 @@ class Invocations:
 
         async def in_thread(event: Any, context: Context, answer: RuntimeReply) -> Any:
             own = contextvars.copy_context()
-            return await asyncio.get_running_loop().run_in_executor(threads, own.run, handler, event, context)
+            call = partial(own.run, warm_loop().outside, handler, event, context)
+            return await asyncio.get_running_loop().run_in_executor(threads, call)
 
         return in_thread
 

@@ -7,12 +7,12 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from mangum.adapter import Mangum
 from mangum.runtime.errors import Fault
 
-__all__ = ["Handler", "extend_path", "is_application", "is_asynchronous", "load_handler", "takes"]
+__all__ = ["Handler", "extend_path", "is_adapter", "is_application", "is_asynchronous", "load_handler", "takes"]
 
 Handler = Callable[[Any, Any], Any]
 
@@ -54,6 +54,12 @@ def load_handler(target: str) -> Handler:
     if not callable(found):
         raise Fault("Runtime.HandlerNotFound", f"{target} is a {type(found).__name__}, which cannot be called")
     return Mangum(found) if is_application(found) else found
+
+
+def is_adapter(handler: Handler) -> TypeGuard[Mangum]:
+    """Whether it is a `Mangum` and nothing around one: not a subclass with its own `__call__`, and no wrapper that
+    passes for a `Mangum`, such as wrapt's. Those run as any other function of event and context."""
+    return isinstance(handler, Mangum) and type(handler).__call__ is Mangum.__call__
 
 
 def is_application(found: Callable[..., Any]) -> bool:

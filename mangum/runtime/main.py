@@ -7,9 +7,10 @@ import asyncio
 import logging
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from mangum.adapter import Mangum
+from mangum.core.loop import warm_loop
 from mangum.exceptions import ConfigurationError
 from mangum.runtime import snapstart
 from mangum.runtime.api import RuntimeAPI
@@ -18,6 +19,7 @@ from mangum.runtime.extension import Extension
 from mangum.runtime.invocations import Invocations
 from mangum.runtime.loading import Handler, extend_path, load_handler
 from mangum.runtime.logs import Log
+from mangum.runtime.reply import RuntimeReply
 from mangum.runtime.settings import Settings
 
 __all__ = ["Runtime", "main"]
@@ -32,6 +34,8 @@ _AFTER_RESTORE_FAILED = 65
 
 class Runtime:
     """One process."""
+
+    reply_class: ClassVar[type[RuntimeReply]] = RuntimeReply
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -53,9 +57,7 @@ class Runtime:
             self._extension.close()
             return asyncio.run(self._refuse(b"/init/error", error, _FAILED))
         try:
-            if isinstance(handler, Mangum):
-                return handler.run(self._serve, handler)
-            return asyncio.run(self._serve(handler))
+            return warm_loop().serve(self._serve(handler))
         finally:
             self._close(handler)
 
@@ -77,7 +79,7 @@ class Runtime:
             if status:
                 return status
         try:
-            await Invocations(handler, self._settings, self._log).run()
+            await Invocations(handler, self._settings, self._log, self.reply_class).run()
         except (ContainerBroken, RuntimeAPIUnreachable) as error:
             logger.error("%s The runtime exits.", error)
             return _FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -36,7 +37,9 @@ class RuntimeReply:
         request_id = headers[b"lambda-runtime-aws-request-id"]
         attempt = headers.get(b"lambda-runtime-invocation-id")
         self.is_streaming = is_streaming
+        self.sends_at_once = True
         self.is_sent = False
+        self.when_left: Callable[[asyncio.Task[Any]], None] | None = None
         self.outcome: Outcome | None = None  # what Lambda said of it
         self.when_taken: Callable[[RuntimeReply], None] | None = None  # called when it has
         self._api = api

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from mangum.core.deadline import StandingTimer
+from mangum.core.root import adopt
 from mangum.runtime.api import RuntimeAPI, is_event
 from mangum.runtime.connection import Outcome, Response
 from mangum.runtime.context import Context
@@ -46,7 +47,15 @@ class Worker:
     """Where one invocation after another runs. Between them it has no task: what comes from the connection starts the
     next one, which takes half the time."""
 
-    def __init__(self, invoke: Invoke, documents: Documents, settings: Settings, log: Log, owner: Owner) -> None:
+    def __init__(
+        self,
+        invoke: Invoke,
+        documents: Documents,
+        settings: Settings,
+        log: Log,
+        owner: Owner,
+        reply_class: type[RuntimeReply],
+    ) -> None:
         self.ended = asyncio.Event()
         self.task: asyncio.Task[None]  # the last one, that runs an event, or tries to get one; there since `begin`
         self._invoke = invoke
@@ -54,6 +63,7 @@ class Worker:
         self._settings = settings
         self._log = log
         self._owner = owner
+        self._reply_class = reply_class
         self._api = RuntimeAPI(settings.api, settings.patience_s)
         self._is_waiting = False  # for an event
         self._untaken: tuple[RuntimeReply, float] | None = (
@@ -101,18 +111,32 @@ class Worker:
 
     async def _serve(self, event: Response) -> None:
         self._is_waiting = False
-        answer = RuntimeReply(self._api, event.headers, self._documents, is_streaming=self._settings.is_streaming)
+        answer = self._reply_class(self._api, event.headers, self._documents, is_streaming=self._settings.is_streaming)
+        left = False
+
+        def leave(task: asyncio.Task[Any]) -> None:
+            nonlocal left
+            left = True
+            adopt(task, "An invocation")
+            self._conclude(answer, event.headers)
+
+        answer.when_left = leave
         try:
             await self._run(event, answer)
-            if not answer.is_sent:
-                self._rest()
-            elif answer.outcome is not None:
-                self._taken(answer)
-            else:
-                self._be_patient(answer, event.headers)
-                answer.when_taken = self._taken
+            if not left:
+                self._conclude(answer, event.headers)
         except Exception as error:
             self._owner.break_down(error)
+
+    def _conclude(self, answer: RuntimeReply, headers: Mapping[bytes, bytes]) -> None:
+        """The invocation has ended, or is left."""
+        if not answer.is_sent:
+            self._rest()
+        elif answer.outcome is not None:
+            self._taken(answer)
+        else:
+            self._be_patient(answer, headers)
+            answer.when_taken = self._taken
 
     async def _run(self, event: Response, answer: RuntimeReply) -> None:
         headers = event.headers

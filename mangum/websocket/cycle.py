@@ -15,7 +15,6 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, cast
 
-from mangum.core.cancellation import is_cancelled_from_outside
 from mangum.exceptions import UnexpectedMessage
 from mangum.types import ASGI, Message, Scope
 from mangum.websocket.idle import is_at_rest, rest, wait_others_blocked
@@ -100,14 +99,12 @@ class WebSocketCycle:
 
     async def run(self) -> None:
         """The body of the application's task. How it ended is kept for who waits in `settle`."""
-        self._task = asyncio.current_task()
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._strangers = asyncio.all_tasks() - {self._task}
         try:
             await self._app(self.scope, self._receive, self._send)
         except asyncio.CancelledError as error:
-            if not self._is_ending:
-                if is_cancelled_from_outside():
-                    raise
+            if not self._task.cancelling():  # of something that it awaited, and that was cancelled
                 self.error = error
         except Exception as error:
             self.error = error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from mangum.backends.store import Store
 from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError
@@ -16,9 +18,10 @@ __all__ = ["Hub"]
 class Hub:
     """The store and the management API, which live as long as the sandbox and open at the first call."""
 
-    def __init__(self, store: Store, management: ManagementAPI) -> None:
+    def __init__(self, store: Store, management: ManagementAPI, observe: Callable[[Any], Any] | None = None) -> None:
+        """`observe` wraps the management API for observers."""
         self.store = store
-        self._management = management
+        self._management = management if observe is None else observe(management)
 
     async def open(self) -> None:
         """Open the store."""

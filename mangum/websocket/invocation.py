@@ -7,10 +7,11 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mangum.core.deadline import Deadline, last_answer
-from mangum.core.reply import Reply
+from mangum.core.root import root_of
+from mangum.core.tasks import BackgroundTasks
 from mangum.exceptions import BackendError, ConnectionGone, ConnectionsError, MangumError
 from mangum.types import ASGI
 from mangum.websocket.connections import Connections, encoded
@@ -19,7 +20,12 @@ from mangum.websocket.event import EventType, Handshake, WebSocketEvent
 from mangum.websocket.hub import Hub
 from mangum.websocket.records import Address, ConnectionRecord
 
-__all__ = ["WebSocketInvocation"]
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from mangum.core.reply import Reply
+
+__all__ = ["WebSocketExchange"]
 
 logger = logging.getLogger("mangum.websocket")
 
@@ -108,41 +114,31 @@ class OwnConnection:
                 await self.forget()
 
 
-class WebSocketInvocation:
-    """One event of a WebSocket connection: run once, then `response` is what Lambda gets, if the deadline left one.
+class WebSocketExchange:
+    """One event of a WebSocket connection: built, run once, thrown away.
 
-    With a `reply`, Lambda gets it before the end. Then the connection is open right after CONNECT, and what the
-    application has sent to it meanwhile is delivered.
+    If the reply is on its way before the invocation has ended, the connection is open right after CONNECT, and the
+    messages that the application has sent to it by then are delivered.
     """
 
+    has_tasks = True
     is_cut_off = False
 
-    def __init__(self, app: ASGI, event: WebSocketEvent, hub: Hub, reply: Reply | None = None) -> None:
-        self.response: dict[str, Any] | None = None
-        self.failure: MangumError | None = None  # for Lambda
+    def __init__(self, app: ASGI, event: WebSocketEvent, hub: Hub, reply: Reply) -> None:
+        self.is_answered = False
         self.line = f"WebSocket {event.type.value}"
         self._app = app
         self._event = event
         self._hub = hub
         self._reply = reply
-        self._greeted: ConnectionRecord | None = None  # whose messages wait for it to be open
-        self._due: float | None = None  # when API Gateway has to have answered, in the loop's time
+        self._failure: Exception | None = None  # for the caller
+        self._background = BackgroundTasks()
+        self._greeted: ConnectionRecord | None = None  # whose messages wait until it is open
+        self._due: float | None = None  # when API Gateway must have answered, in the loop's time
 
-    async def run(self, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
-        """Answer the event. `state` is the lifespan's. Tasks run in one group: the application, and what is not part of
-        its answer."""
-        failure: BaseException | None = None
-        async with asyncio.TaskGroup() as group:
-            try:
-                await self._answer(group, deadline, state)
-            except BaseException as error:  # kept out of the group, which would wrap it in another
-                if isinstance(error, asyncio.CancelledError) and (deadline is None or not deadline.expired):
-                    raise
-                failure = error
-        if failure is not None:
-            raise failure
-
-    async def _answer(self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None) -> None:
+    async def run(self, state: dict[str, Any] | None, deadline: Deadline | None, group: TaskGroup | None) -> None:
+        """Answer the event. `state` is the lifespan's."""
+        assert group is not None  # see `has_tasks`
         if deadline is not None:
             self._due = last_answer(deadline.due)
         handle = {
@@ -151,21 +147,37 @@ class WebSocketInvocation:
             EventType.DISCONNECT: self._disconnect,
         }[self._event.type]
         try:
-            response = await handle(group, deadline, state)
-        except MangumError as error:
-            self.failure = error
-            return
-        if deadline is None or not deadline.expired:
-            self.response = response
-            logger.info("%s %d", self.line, response["statusCode"])
-            if self._reply is not None:
-                self._reply.send(response)
-                if self._greeted is not None:
-                    await self._deliver_pending(self._greeted)
+            self._answer(await handle(group, state))
+            if self._greeted is not None and self._reply.sends_at_once:
+                await self._deliver_pending(self._greeted)
+        except Exception as error:
+            self._failure = error
+        except asyncio.CancelledError:
+            self._background.cancel()
+            raise
+        finally:
+            await self._background.join()
 
-    async def _connect(
-        self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None
-    ) -> dict[str, Any]:
+    def _answer(self, answer: dict[str, Any]) -> None:
+        self.is_answered = True
+        logger.info("%s %d", self.line, answer["statusCode"])
+        self._reply.send(answer)
+
+    def abandon(self) -> None:
+        """The answer is whole, or not there."""
+
+    async def finish(self, *, in_time: bool) -> None:
+        """At the end of the invocation.
+
+        Raises:
+            MangumError: the store or API Gateway failed.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if not self._reply.is_sent:
+            self._reply.send({"statusCode": 500 if in_time else 504})
+
+    async def _connect(self, group: TaskGroup, state: dict[str, Any] | None) -> dict[str, Any]:
         event = self._event
         handshake = event.handshake()
         target = Address(event.endpoint_url, time.time())
@@ -173,27 +185,25 @@ class WebSocketInvocation:
             event, ConnectionRecord(event.connection_id, target, handshake.as_json()), self._hub, self._due
         )
         cycle = self._cycle(own, handshake, state)
-        group.create_task(self._purge())
-        status = 500
+        root_of(asyncio.get_running_loop()).start_soon(self._purge, "mangum-purge")
+        accepted = False
         try:
-            await self._settle(cycle, group, deadline)
-            if own.failure is None:
-                status = _handshake_status(cycle)
+            await self._settle(cycle, group)
+            status = 500 if own.failure is not None else _handshake_status(cycle)
             if status == 200:
                 self._greeted = await own.keep_pending()
-            await self._end(cycle, deadline)
+            await self._end(cycle)
             if own.failure is not None:
                 raise own.failure
+            accepted = status == 200
         finally:
-            if status != 200 or own.failure is not None or (deadline is not None and deadline.expired):
+            if not accepted:
                 await own.try_to_forget()
         if status == 200 and cycle.subprotocol is not None:
             return {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": cycle.subprotocol}}
         return {"statusCode": status}
 
-    async def _message(
-        self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None
-    ) -> dict[str, Any]:
+    async def _message(self, group: TaskGroup, state: dict[str, Any] | None) -> dict[str, Any]:
         event = self._event
         record = await self._hub.load(event.connection_id)
         if record is None:
@@ -203,10 +213,10 @@ class WebSocketInvocation:
         own = OwnConnection(event, record, self._hub, self._due)
         own.is_gone = not await self._deliver_pending(record)
         cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
-        await self._settle(cycle, group, deadline)
-        goes_on = not (cycle.ended or cycle.closed) or (deadline is not None and deadline.expired)
+        await self._settle(cycle, group)
+        goes_on = not (cycle.ended or cycle.closed)
         status = 403 if cycle.is_refused and cycle.error is None else _status(cycle, own)
-        await self._end(cycle, deadline)
+        await self._end(cycle)
         if not goes_on:
             await own.forget()  # first, since DISCONNECT may come while API Gateway closes it
             if not own.is_gone:
@@ -223,19 +233,17 @@ class WebSocketInvocation:
             logger.error("What was sent at CONNECT waits on: %s", error)
         return True
 
-    async def _disconnect(
-        self, group: asyncio.TaskGroup, deadline: Deadline | None, state: dict[str, Any] | None
-    ) -> dict[str, Any]:
+    async def _disconnect(self, group: TaskGroup, state: dict[str, Any] | None) -> dict[str, Any]:
         record = await self._hub.load(self._event.connection_id)
         if record is None:  # the application has closed it itself
             return {"statusCode": 200}
         own = OwnConnection(self._event, record, self._hub, self._due)
         cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
-        await self._settle(cycle, group, deadline)
-        await self._end(cycle, deadline)
         try:
+            await self._settle(cycle, group)
+            await self._end(cycle)
             status = _status(cycle, own)
-        except BackendError:
+        except (BackendError, asyncio.CancelledError):
             await own.try_to_forget()  # there is no second DISCONNECT
             raise
         await own.forget()
@@ -245,22 +253,23 @@ class WebSocketInvocation:
         event = self._event
         scope = event.scope(handshake)
         scope["aws.connections"] = Connections(self._hub, self._due, own)
+        scope["aws.task_group"] = self._background
         if state is not None:
             scope["state"] = state
         message = None if event.type is EventType.CONNECT else event.message()
         return WebSocketCycle(self._app, scope, own, own.effects, message)
 
-    async def _settle(self, cycle: WebSocketCycle, group: asyncio.TaskGroup, deadline: Deadline | None) -> None:
-        group.create_task(cycle.run())
-        if deadline is not None:
-            deadline.aim(cycle)
-        await cycle.settle()
+    async def _settle(self, cycle: WebSocketCycle, group: TaskGroup) -> None:
+        group.start_soon(cycle.run)
+        try:
+            await cycle.settle()
+        except asyncio.CancelledError:  # the group would cancel the application wherever its clean-up awaits
+            await self._end(cycle)
+            raise
 
-    async def _end(self, cycle: WebSocketCycle, deadline: Deadline | None) -> None:
+    async def _end(self, cycle: WebSocketCycle) -> None:
         failure = cycle.error
         await cycle.end()
-        if deadline is not None:
-            deadline.aim_at_host()
         if cycle.error is not failure:
             logger.error("An error occurred in the application's clean-up.", exc_info=cycle.error)
 

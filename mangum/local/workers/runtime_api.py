@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT
 from mangum.local.function import FunctionFailed, FunctionSettings
-from mangum.local.stopwatch import PARTS_HEADER
+from mangum.local.invocations import PARTS_HEADER
 from mangum.local.streams import StreamedAnswer
 from mangum.local.workers.extensions import Extensions
 from mangum.local.workers.runtime_http import BodySink, HTTPConnection, Request

@@ -1,0 +1,33 @@
+"""A selector that tells when the event loop has nothing to do."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+
+__all__ = ["IdleSelector"]
+
+
+class IdleSelector(selectors.DefaultSelector):
+    """asyncio's loop asks its selector with a timeout other than 0 exactly when no callback is ready."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiters: list[asyncio.Future[None]] = []
+
+    async def wait_idle(self) -> None:
+        """Wait until no callback is ready: every task waits for something that has not come."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout == 0 or not self._waiters:
+            return super().select(timeout)
+        ready = super().select(0)  # what has come meanwhile is not waited for, and makes tasks ready
+        if not ready:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+        return ready

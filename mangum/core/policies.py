@@ -1,0 +1,206 @@
+"""When an application's lifespan runs: never, around each invocation, or once in the process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mangum.core.lifespan import Lifespan, LifespanTask, Serve
+from mangum.core.root import root_of
+from mangum.exceptions import LifespanFailure, LoopError
+from mangum.types import ASGI, LifespanMode
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+__all__ = ["LifespanPolicy", "NoLifespan", "PerInvocation", "PerProcess"]
+
+logger = logging.getLogger("mangum.lifespan")
+
+# How long an application that is up has to ask for its shutdown before it is served all the same. Frameworks ask at
+# once.
+_ASK_S = 0.5
+_SHUTDOWN_S = 10.0
+
+
+class LifespanPolicy(Protocol):
+    """One of the three."""
+
+    @property
+    def has_lifespan(self) -> bool:
+        """Whether a lifespan may be around the next invocation."""
+        ...
+
+    async def around(self, serve: Serve, group: TaskGroup | None) -> None:
+        """Call `serve` while the application is up. `group` is the invocation's; there is one if `has_lifespan`.
+
+        Raises:
+            LifespanFailure: startup or shutdown failed.
+            LoopError: the lifespan runs on another event loop.
+        """
+        ...
+
+
+class NoLifespan:
+    """Never."""
+
+    has_lifespan = False
+
+    async def around(self, serve: Serve, group: TaskGroup | None) -> None:
+        await serve(None)
+
+
+class PerInvocation:
+    """Around each invocation: the request runs inside the application's `receive()`."""
+
+    def __init__(self, app: ASGI, mode: LifespanMode) -> None:
+        self.has_lifespan = True
+        self._app = app
+        self._mode = mode
+        self._is_known = False  # whether the application has been seen to ask for its shutdown
+        self._needs_task = False  # whether it cannot be served inside its `receive()`
+
+    async def around(self, serve: Serve, group: TaskGroup | None) -> None:
+        if group is None:  # the application does not support lifespan
+            await serve({})
+        elif self._needs_task:
+            await self._around_in_task(serve, group)
+        elif self._is_known:
+            await self._around_inside(Lifespan(self._app, self._mode, serve))
+        else:
+            await self._around_first(serve, group)
+
+    async def _around_inside(self, lifespan: Lifespan) -> None:
+        await lifespan.run()
+        if lifespan.polls:
+            self._serve_in_task("cancels its receive(), and the request with it: the answer is a 500")
+        if lifespan.is_unsupported and self._mode == "auto":
+            self.has_lifespan = False
+        lifespan.raise_failure()
+
+    async def _around_first(self, serve: Serve, group: TaskGroup) -> None:
+        """The same, for an application that may not ask for its shutdown at all."""
+        timer: list[asyncio.TimerHandle] = []
+
+        def serve_beside() -> None:
+            if not lifespan.asks:
+                self._serve_in_task("does not wait for its shutdown in receive()")
+                group.start_soon(lifespan.serve_beside)
+
+        def when_up() -> None:
+            timer.append(asyncio.get_running_loop().call_later(_ASK_S, serve_beside))
+
+        lifespan = Lifespan(self._app, self._mode, serve, when_up=when_up)
+        try:
+            await self._around_inside(lifespan)
+        finally:
+            self._is_known = lifespan.asks
+            for handle in timer:
+                handle.cancel()
+
+    def _serve_in_task(self, why: str) -> None:
+        self._needs_task = True
+        logger.error(
+            "The application's lifespan %s. From now on it runs in a task of its own, which takes longer. "
+            "An application that is up should await receive() until it is told to shut down.",
+            why,
+        )
+
+    async def _around_in_task(self, serve: Serve, group: TaskGroup) -> None:
+        lifespan = LifespanTask(self._app, self._mode)
+        group.start_soon(lifespan.run)
+        try:
+            await lifespan.wait_up()
+            await serve(lifespan.state)
+        finally:
+            await lifespan.shut_down()
+
+
+class PerProcess:
+    """Once: at the first invocation, or at `start`. The lifespan is a child of the loop's root task."""
+
+    has_lifespan = True
+
+    def __init__(self, app: ASGI, mode: LifespanMode, when_started: Callable[[], None]) -> None:
+        """`when_started` is called with each startup."""
+        self._app = app
+        self._mode = mode
+        self._when_started = when_started
+        self._resident: _Resident | None = None
+
+    async def around(self, serve: Serve, group: TaskGroup | None) -> None:
+        await serve(await self.start())
+
+    async def start(self) -> dict[str, Any]:
+        """Start the application up, if it is not up. Returns the lifespan's state.
+
+        Raises:
+            LifespanFailure: startup failed. The next call tries again.
+            LoopError: the lifespan runs on another event loop.
+        """
+        while True:
+            resident = self._resident
+            if resident is None or resident.is_over:
+                resident = self._resident = _Resident(self._app, self._mode)
+                self._when_started()
+            await resident.wait_up()
+            if not resident.is_over:  # over: another invocation, which started it, was cancelled meanwhile
+                return resident.state
+
+    async def stop(self) -> None:
+        """Shut the application down, if it is up.
+
+        Raises:
+            LifespanFailure: it said that its shutdown failed.
+            LoopError: the lifespan runs on another event loop.
+        """
+        resident = self._resident
+        if resident is not None and not resident.is_over:
+            resident.check_loop()
+            self._resident = None
+            await resident.shut_down()
+
+
+class _Resident:
+    """A lifespan that outlives the invocation that started it."""
+
+    def __init__(self, app: ASGI, mode: LifespanMode) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = LifespanTask(app, mode)
+        self._is_given_up = False
+        root_of(self._loop).start_soon(self._task.run, "mangum-lifespan")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self._task.state
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has to be started again. An application that ends its lifespan early is not over."""
+        return self._is_given_up or self._loop.is_closed() or self._task.was_cancelled
+
+    def check_loop(self) -> None:
+        if self._loop is not asyncio.get_running_loop():
+            raise LoopError(
+                "The application was started on another event loop, and its lifespan lives there: "
+                "use either handler(event, context) or `await handler.invoke(event, context)`, from one loop."
+            )
+
+    async def wait_up(self) -> None:
+        self.check_loop()
+        try:
+            await self._task.wait_up()
+        except (LifespanFailure, asyncio.CancelledError):
+            await self._give_up()
+            raise
+
+    async def _give_up(self) -> None:
+        self._is_given_up = True
+        await self._task.cancel()
+
+    async def shut_down(self) -> None:
+        self._is_given_up = True
+        if not await self._task.shut_down(_SHUTDOWN_S):
+            logger.error("The application had not shut down after %s s, and was cancelled.", _SHUTDOWN_S)

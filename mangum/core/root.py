@@ -1,0 +1,106 @@
+"""The root task of an event loop: the parent of everything that outlives an invocation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+__all__ = ["Root", "adopt", "cancel_leftovers", "leftovers", "root_of"]
+
+logger = logging.getLogger("mangum")
+
+leftovers: set[asyncio.Task[Any]] = set()  # tasks that did not end when they were cancelled
+
+_roots: dict[asyncio.AbstractEventLoop, Root] = {}
+
+
+class Root:
+    """A task with a task group, which is opened for the first child.
+
+    Its children are the lifespan of an adapter with `lifespan_scope="process"`, and the removal of expired connections.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, stays: bool = False) -> None:
+        """With `stays`, the root lives until `close`; else it ends with its last child."""
+        self._stays = stays
+        self._children = 0
+        self._group: TaskGroup | None = None
+        self._waiting: list[Callable[[TaskGroup], object]] = []  # children, until the group is open
+        self._is_wanted = asyncio.Event()
+        self._is_over = asyncio.Event()
+        self.task = loop.create_task(self._live(), name="mangum-root")
+        _roots[loop] = self
+        self.task.add_done_callback(lambda _: _roots.pop(loop, None))
+
+    async def _live(self) -> None:
+        await self._is_wanted.wait()
+        import anyio  # which most applications import themselves, but not all
+
+        async with anyio.create_task_group() as group:
+            self._group = group
+            for start in self._waiting:
+                start(group)
+            self._waiting.clear()
+            await self._is_over.wait()
+
+    def start_soon(self, function: Callable[[], Awaitable[None]], name: str) -> None:
+        """Run a function in a child task. An error that comes out of it is logged."""
+        self._children += 1
+        context = contextvars.copy_context()
+
+        def start(group: TaskGroup) -> None:
+            context.run(partial(group.start_soon, self._run, function, name=name))
+
+        if self._group is None:
+            self._waiting.append(start)
+            self._is_wanted.set()
+        else:
+            start(self._group)
+
+    async def _run(self, function: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await function()
+        except Exception:
+            logger.exception("A background task of mangum failed.")
+        finally:
+            self._children -= 1
+            if not self._children and not self._stays:
+                self._is_over.set()
+
+
+def adopt(task: asyncio.Task[Any], what: str) -> None:
+    """Keep a task that did not end when it was cancelled. It is cancelled again with each invocation on its loop."""
+    logger.error("%s did not end when it was cancelled. It is cancelled again with each invocation.", what)
+    leftovers.add(task)
+    task.add_done_callback(_end_leftover)
+
+
+def _end_leftover(task: asyncio.Task[Any]) -> None:
+    leftovers.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("A task that was left behind failed.", exc_info=error)
+
+
+def cancel_leftovers() -> None:
+    """Cancel them again, on the running loop."""
+    loop = asyncio.get_running_loop()
+    for task in leftovers:
+        if task.get_loop() is loop:
+            task.cancel()
+
+
+def root_of(loop: asyncio.AbstractEventLoop) -> Root:
+    """The root of an event loop, made if there is none."""
+    root = _roots.get(loop)
+    if root is None:
+        for closed in [other for other in _roots if other.is_closed()]:
+            del _roots[closed]
+        root = Root(loop)
+    return root
