@@ -117,12 +117,11 @@ class Mangum:
         if log_level != "info":
             logger.setLevel(log_level.upper())
         self._hooks = (*hooks, *installed)
-        self._application = observed(app) if self._hooks else app
         self._hub: Hub | None = None
         self._websocket_class: type[WebSocketEvent] | None = None  # loaded only for those who need it
         if self.config.dsn is not None:
             self._hub, self._websocket_class = _hub(self.config.dsn, self.config, is_observed=bool(self._hooks))
-        self._sandbox = Sandbox(self._application, lifespan, lifespan_scope, self._hub)
+        self._sandbox = Sandbox(observed(app) if self._hooks else app, lifespan, lifespan_scope, self._hub)
         self._finalizer = weakref.finalize(self, self._sandbox.drop)
         self._finalizer.atexit = False  # the sandbox sees to that itself
         warm_loop().prepare(warm_up if lifespan != "off" or self._hub is not None else None)
@@ -183,11 +182,12 @@ class Mangum:
         Raises:
             RequestRefused: the application must not get the request.
         """
+        app = observed(self.app) if self._hooks else self.app
         hub = self._hub
         if hub is not None and isinstance(handler, cast("type[WebSocketEvent]", self._websocket_class)):
             from mangum.websocket.invocation import WebSocketExchange
 
-            return WebSocketExchange(self._application, handler, hub, reply)
+            return WebSocketExchange(app, handler, hub, reply)
         scope = handler.scope
         body = handler.body
         config = self.config
@@ -197,7 +197,7 @@ class Mangum:
             _add_content_length(scope, len(body))
         if hub is not None:
             scope["aws.connections"] = _connections(hub, context)
-        return _http_exchange(handler, reply)(self._application, handler, scope, body, reply)
+        return _http_exchange(handler, reply)(app, handler, scope, body, reply)
 
     def _run(self, main: Coroutine[Any, Any, T], instead: str, reply: KeptReply | None = None) -> T:
         if self._sandbox.is_closed:

@@ -14,7 +14,7 @@ import pytest
 
 from mangum import Mangum
 from mangum.types import Receive, Scope, Send
-from mangum.websocket import idle
+from mangum.core.loop import WarmLoop
 from tests.servers.connections import ConnectionsEndpoint
 from tests.websocket_client import Client
 
@@ -58,7 +58,7 @@ class ReaderAndWriter:
 def loop_tells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the event loop tells what is ready, as asyncio's do and uvloop does not."""
     if not request.param:
-        monkeypatch.setattr(idle, "_has_nothing_ready", lambda loop: False)
+        monkeypatch.setattr(WarmLoop, "idle_selector", lambda loop: None)
 
 
 @pytest.fixture

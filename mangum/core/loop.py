@@ -56,7 +56,7 @@ class WarmLoop:
     """
 
     def __init__(self) -> None:
-        self.selector: IdleSelector | None = None  # of an own loop, if asyncio's class made it
+        self._selector: IdleSelector | None = None  # of an own loop, if asyncio's class made it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._root: Root | None = None  # of an own loop
         self._lock = threading.Lock()
@@ -87,6 +87,10 @@ class WarmLoop:
         """Whether the caller runs on this loop."""
         return self._loop is not None and is_inside_running_loop() and asyncio.get_running_loop() is self._loop
 
+    def idle_selector(self) -> IdleSelector | None:
+        """The selector that tells when this loop is idle, if the caller runs on it and it has one."""
+        return self._selector if self.is_running_here() else None
+
     def is_running(self) -> bool:
         """Whether the loop runs, in whatever thread."""
         return self._loop is not None and self._loop.is_running()
@@ -100,9 +104,9 @@ class WarmLoop:
     def _open(self) -> asyncio.AbstractEventLoop:
         loop = self._loop
         if loop is None or loop.is_closed():
-            loop, self._root, self.selector, self._is_warm = _current_loop(), None, None, False
+            loop, self._root, self._selector, self._is_warm = _current_loop(), None, None, False
             if loop is None or loop.is_closed():
-                loop, self.selector = _new_loop()
+                loop, self._selector = _new_loop()
                 asyncio.set_event_loop(loop)
                 self._root = Root(loop, stays=True)
             self._loop = loop
@@ -301,7 +305,7 @@ class WarmLoop:
                     loop.run_until_complete(_wind_down(loop, root))
                 finally:
                     loop.close()
-            self._loop = self._root = self.selector = None
+            self._loop = self._root = self._selector = None
         finally:
             self._lock.release()
 

@@ -87,6 +87,18 @@ class BackgroundTasks:
             for error in errors.exceptions:
                 logger.error("A task in aws.task_group failed.", exc_info=error)
 
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """The tasks in the group, those in groups inside of it, and the one that holds it."""
+        if self.host is None:
+            return set()
+        import anyio
+
+        family = {id(self.host)}
+        infos = anyio.get_running_tasks()
+        while found := {info.id for info in infos if info.parent_id in family} - family:
+            family |= found
+        return {task for task in asyncio.all_tasks() if id(task) in family}
+
     def cancel(self) -> None:
         """Cancel the tasks."""
         if self.host is not None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from mangum.core.deadline import StandingTimer
+from mangum.core.ownership import invocation, track
 from mangum.core.root import adopt
 from mangum.runtime.api import RuntimeAPI, is_event
 from mangum.runtime.connection import Outcome, Response
@@ -73,8 +74,7 @@ class Worker:
         self._patience = StandingTimer(self._loop, self._lose_patience)
         self._mark: Callable[[object], object] | None = None
         if settings.concurrency > 1:
-            from mangum.websocket.idle import invocation
-
+            track(self._loop)
             self._mark = invocation.set
 
     def begin(self) -> None:

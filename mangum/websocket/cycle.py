@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, cast
 
+from mangum.core.tasks import BackgroundTasks
 from mangum.exceptions import UnexpectedMessage
 from mangum.types import ASGI, Message, Scope
 from mangum.websocket.idle import is_at_rest, rest, wait_others_blocked
@@ -68,7 +69,15 @@ class WebSocketCycle:
     CONNECT or MESSAGE, since the connection goes on, and the clean-up from it has its time at DISCONNECT.
     """
 
-    def __init__(self, app: ASGI, scope: Scope, outlet: Outlet, effects: Effects, message: Message | None) -> None:
+    def __init__(
+        self,
+        app: ASGI,
+        scope: Scope,
+        outlet: Outlet,
+        effects: Effects,
+        message: Message | None,
+        background: BackgroundTasks,
+    ) -> None:
         self.scope = scope
         self.accepted = False
         self.subprotocol: str | None = None
@@ -87,6 +96,7 @@ class WebSocketCycle:
         self._is_ending = False
         self._accepting = asyncio.Event()
         self._effects = effects
+        self._background = background
         self._receivers: set[asyncio.Task[Any]] = set()  # wait for a message that this event does not have
         self._task: asyncio.Task[Any] | None = None  # from `run` on
         self._strangers: set[asyncio.Task[Any]] = set()  # tasks that were there before
@@ -123,9 +133,13 @@ class WebSocketCycle:
                 self._effects.changed.clear()
                 await self._effects.changed.wait()
 
+    def _others(self) -> set[asyncio.Task[Any]]:
+        """Tasks that the event does not wait for."""
+        return self._strangers | self._receivers | self._background.tasks()
+
     async def _rest(self) -> None:
         """Wait until nothing of the application can run, or waits for anything but a message."""
-        await rest(self._strangers | self._receivers, self._effects.changed, lambda: self.ended)
+        await rest(self._others, self._effects.changed, lambda: self.ended)
 
     async def end(self) -> None:
         """Cancel the application, if it has not ended, and wait for its clean-up."""
@@ -169,7 +183,7 @@ class WebSocketCycle:
         if self._farewell is not None:
             farewell, self._farewell = self._farewell, None
             return farewell
-        if self._message is not None and not is_at_rest(self._strangers | self._receivers):
+        if self._message is not None and not is_at_rest(self._others()):
             await self._rest()  # what its other tasks do at the start, they have done at CONNECT
         message = self._message
         if message is None:

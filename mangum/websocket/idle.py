@@ -1,4 +1,12 @@
-"""Can anything on the event loop still run, or does everything wait?"""
+"""When is a WebSocket event over? When the application waits for the next message, and nothing of it can still run.
+
+Other tasks of the application may be waiting too: for each other, which is no reason to go on, or for something from
+outside, such as a database, which is. asyncio has no public way to ask a task what it waits for, so this module looks
+at the coroutines.
+
+Whether anything can run is told by the selector of a loop that mangum has made, see `IdleSelector`. On other loops
+(adopted, uvloop's, the caller's own), and if several invocations share the loop, the tasks are looked at turn by turn.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +14,27 @@ import asyncio
 import gc
 import inspect
 import logging
-import sys
 from collections.abc import Callable, Collection
-from contextvars import ContextVar
 from types import CodeType
 from typing import Any
 
-__all__ = ["invocation", "is_at_rest", "rest", "wait_others_blocked"]
+from mangum.core.loop import warm_loop
+from mangum.core.ownership import invocation, owner_of
+
+__all__ = ["is_at_rest", "rest", "wait_others_blocked"]
 
 logger = logging.getLogger("mangum.websocket")
 
-# The invocation that a task belongs to, where several run on one loop at the same time.
-invocation: ContextVar[object] = ContextVar("mangum_invocation", default=None)
-
-# What a task that has just ended sets going (`gather`, `wait`) takes a callback, or one after another, until the next
-# task can run; no task tells of those. So everything has to wait for a few turns of the loop.
+# A task that has just ended (inside `gather`, `wait`) sets off callbacks, one after another, until the next task can
+# run, and no task tells of those. So all tasks must be blocked for a few turns of the loop.
 _QUIET_TURNS = 4
 
-# How long tasks are waited for that wait for something like a database or a thread, and for a timer, counted from the
-# last answer of the former. A heartbeat, which sleeps again and again, has nothing that anybody waits for.
+# How long to wait for tasks that wait for something like a database or a thread, and for a timer, since the last answer
+# of the former. A heartbeat sleeps again and again, and nobody waits for it.
 _PATIENCE_S = 10.0
 _PATIENCE_WITH_TIMERS_S = 1.0
 
-# Who waits in one of these waits for another task, and that one is looked at by itself.
+# A task blocked in one of these modules is waiting for another task, which is checked separately.
 _INSIDE = (
     "asyncio/locks.py",
     "asyncio/queues.py",
@@ -45,21 +51,20 @@ Tasks = Collection[asyncio.Task[Any]]
 
 def is_at_rest(strangers: Tasks) -> bool:
     """Whether all tasks but the current one and `strangers` wait for each other: none can run, and none waits for
-    something from outside, such as a database."""
+    something from outside."""
     others = _others()
     return all(map(_is_blocked, others)) and not _waits(others, strangers, _PATIENCE_WITH_TIMERS_S)
 
 
-async def rest(strangers: Tasks, changed: asyncio.Event, is_over: Callable[[], bool]) -> None:
-    """Wait until all tasks but the current one and `strangers` are at rest, or until `is_over`; it is asked again when
-    `changed` is set. Who waits for something from outside that does not come in time is no longer waited for."""
+async def rest(strangers: Callable[[], Tasks], changed: asyncio.Event, is_over: Callable[[], bool]) -> None:
+    """Wait until all tasks but the current one and `strangers` are at rest, or until `is_over`, which is asked again
+    when `changed` is set. If a task waits for something from outside that does not come in time, log it and return."""
     loop = asyncio.get_running_loop()
     start = loop.time()
     while not is_over():
         changed.clear()
         await wait_others_blocked()
-        others = _others()
-        waits = _waits(others, strangers, start + _PATIENCE_WITH_TIMERS_S - loop.time())
+        waits = _waits(_others(), strangers(), start + _PATIENCE_WITH_TIMERS_S - loop.time())
         if not waits or is_over():
             return
         for future in waits:
@@ -80,24 +85,16 @@ async def rest(strangers: Tasks, changed: asyncio.Event, is_over: Callable[[], b
 async def wait_others_blocked() -> None:
     """Wait until all tasks but the current one wait for something that has not come.
 
-    This is `anyio.wait_all_tasks_blocked` without its steps of a tenth of a second.
+    This is `anyio.wait_all_tasks_blocked`, which polls ten times a second.
     """
-    loop = asyncio.get_running_loop()
+    selector = warm_loop().idle_selector()
+    if selector is not None and invocation.get() is None:
+        await selector.wait_idle()
+        return
     quiet = 0
     while quiet < _QUIET_TURNS:
         await asyncio.sleep(0)
-        if _has_nothing_ready(loop):
-            return
-        is_quiet = all(map(_is_blocked, _others()))
-        quiet = quiet + 1 if is_quiet else 0
-
-
-def _has_nothing_ready(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the caller is all that can run, where the loop tells: asyncio's own do, by no public name. To look at all
-    tasks instead, turn after turn, takes a tenth of the time of a message, and half of it where a process has a
-    thousand, as `mangum dev` has with two hundred clients."""
-    ready = getattr(loop, "_ready", None)
-    return ready is not None and not ready
+        quiet = quiet + 1 if all(map(_is_blocked, _others())) else 0
 
 
 def _others() -> list[asyncio.Task[Any]]:
@@ -105,9 +102,7 @@ def _others() -> list[asyncio.Task[Any]]:
     current = asyncio.current_task()
     tasks = [task for task in asyncio.all_tasks() if task is not current]
     own = invocation.get()
-    if sys.version_info >= (3, 12) and own is not None:  # before which tasks do not tell their context
-        return [task for task in tasks if task.get_context().get(invocation) in (own, None)]
-    return tasks
+    return tasks if own is None else [task for task in tasks if owner_of(task) in (own, None)]
 
 
 def _is_blocked(task: asyncio.Task[Any]) -> bool:
@@ -116,7 +111,8 @@ def _is_blocked(task: asyncio.Task[Any]) -> bool:
 
 
 def _waiter_of(task: asyncio.Task[Any]) -> asyncio.Future[Any] | None:
-    waiter: asyncio.Future[Any] | None = task._fut_waiter  # type: ignore[attr-defined] # as anyio: no public way to ask
+    # Private, as in anyio: there is no public way to ask a task whether it can run.
+    waiter: asyncio.Future[Any] | None = task._fut_waiter  # type: ignore[attr-defined]
     return waiter
 
 

@@ -257,7 +257,7 @@ class WebSocketExchange:
         if state is not None:
             scope["state"] = state
         message = None if event.type is EventType.CONNECT else event.message()
-        return WebSocketCycle(self._app, scope, own, own.effects, message)
+        return WebSocketCycle(self._app, scope, own, own.effects, message, self._background)
 
     async def _settle(self, cycle: WebSocketCycle, group: TaskGroup) -> None:
         group.start_soon(cycle.run)

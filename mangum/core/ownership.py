@@ -1,0 +1,42 @@
+"""Which invocation does a task belong to, if several run on one loop at the same time?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import Coroutine, Generator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+__all__ = ["invocation", "owner_of", "track"]
+
+# Set in the context of each invocation by a runtime that runs several at once.
+invocation: contextvars.ContextVar[object] = contextvars.ContextVar("mangum_invocation", default=None)
+
+
+def owner_of(task: asyncio.Task[Any]) -> object:
+    """The invocation that a task belongs to; `None` for the others."""
+    if sys.version_info >= (3, 12):
+        return task.get_context().get(invocation)
+    return _owners.get(task)
+
+
+# Before Python 3.12, tasks do not tell their context. So it is noted when they are made.
+_owners: WeakKeyDictionary[asyncio.Task[Any], object] = WeakKeyDictionary()
+
+
+def track(loop: asyncio.AbstractEventLoop) -> None:
+    """Have `owner_of` know the tasks of this loop from now on."""
+    if sys.version_info < (3, 12) and loop.get_task_factory() is None:
+        loop.set_task_factory(_make)
+
+
+def _make(
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+    context: contextvars.Context | None = None,
+) -> asyncio.Task[Any]:
+    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, context=context)
+    _owners[task] = invocation.get() if context is None else context.get(invocation)
+    return task
