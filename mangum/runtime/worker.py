@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from mangum.core.deadline import StandingTimer
+from mangum.core.http1 import HTTPResponse as Response
+from mangum.core.http1 import Outcome
 from mangum.runtime.api import RuntimeAPI, is_event
-from mangum.runtime.connection import Outcome, Response
 from mangum.runtime.context import Context
 from mangum.runtime.documents import Documents
 from mangum.runtime.errors import Fault, describe

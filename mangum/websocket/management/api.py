@@ -17,7 +17,7 @@ from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsErr
 from mangum.websocket.management.client import EndpointClient
 from mangum.websocket.management.credentials import CredentialsSource
 from mangum.websocket.management.endpoint import MOST_BYTES, Endpoint
-from mangum.websocket.management.http1 import Pool
+from mangum.websocket.management.pool import Pool
 
 __all__ = ["ManagementAPI"]
 
