@@ -65,8 +65,9 @@ OTHER_HANDLERS = ("apig-wsgi", "serverless-wsgi", "Powertools")
 WEB_ADAPTER = "web adapter"
 # What several sides have alike.
 FRAMEWORK = ("fastapi>=0.115",)
-STORES = ("anyio>=4.5", "redis>=5.2", "asyncpg>=0.32", "aiobotocore>=2.21")  # mangum[redis,postgresql,aws], alone
 HTTPTOOLS = ("httptools>=0.6.4",)
+# mangum[redis,postgresql,aws], without mangum.
+STORES = ("anyio>=4.5", "redis>=5.2", "asyncpg>=0.32", "aiobotocore>=2.21", *HTTPTOOLS)
 SPEED = ("orjson>=3.10.7", "pybase64>=1.4", *HTTPTOOLS)
 
 # The sources that 0.22 has no handler for.

@@ -19,7 +19,7 @@ from anyio.abc import SocketStream
 
 from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
 from mangum.websocket.management.api import ManagementAPI
-from mangum.websocket.management.http1 import Pool, _Connection
+from mangum.websocket.management.pool import Pool
 from tests.servers import HOST, free_port
 from tests.servers.connections import (
     CUT,
@@ -181,7 +181,7 @@ TROUBLE = [
     pytest.param(CUT, "the connection was closed", id="cut"),
     pytest.param(Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab", closes=True), "was closed before", id="half"),
     pytest.param(Raw(b"HTTP/1.1 200 OK\r\ncontent-le"), "nothing was answered in time", id="slow"),
-    pytest.param(Raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "does not speak HTTP", id="no HTTP"),
+    pytest.param(Raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "invalid HTTP/1.1 response", id="no HTTP"),
     pytest.param(SILENCE, "nothing was answered in time", id="silence"),
 ]
 
@@ -417,7 +417,7 @@ async def test_a_connection_that_was_idle_for_long_is_not_used_again(
     api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await post(api, endpoint)
-    monkeypatch.setattr("mangum.websocket.management.http1._MOST_IDLE_S", -1)
+    monkeypatch.setattr("mangum.websocket.management.pool._MOST_IDLE_S", -1)
     endpoint.freeze()
     await post(api, endpoint)
     assert endpoint.accepted == 2
@@ -590,16 +590,6 @@ async def test_closing_ends_calls_under_way(api: ManagementAPI, endpoint: Connec
         await endpoint.reached(lambda endpoint: endpoint.count == 1)
         await api.close()
     await endpoint.reached(lambda endpoint: endpoint.open_connections == 0)
-
-
-async def test_nothing_is_sent_on_a_connection_that_is_lost(endpoint: ConnectionsEndpoint) -> None:
-    host, _, port = endpoint.url.split("/")[2].partition(":")
-    loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(lambda: _Connection(loop), host, int(port))
-    connection.abort()
-    await connection.lost
-    with pytest.raises(ConnectionResetError):
-        await connection.exchange(b"DELETE /test/%40connections/a HTTP/1.1\r\n\r\n", within(5))
 
 
 def test_an_endpoint_can_have_a_process_of_its_own() -> None:

@@ -108,7 +108,7 @@ async def test_one_that_is_too_large_is_reported(tmp_path: Path) -> None:
     ("fault", "line"),
     [
         (403, "Lambda has refused the report of an error: 403"),
-        (GARBAGE, "An error could not be reported to Lambda: the connection broke"),
+        (GARBAGE, "An error could not be reported to Lambda: invalid HTTP/1.1 response"),
         ("hang", "An error could not be reported to Lambda: there was no answer"),
     ],
 )

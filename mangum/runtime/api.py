@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
-from mangum.runtime.connection import Connection, ConnectionLost, Outcome, Response
+from mangum.core.http1 import ConnectionLost, HTTPConnection, HTTPResponse, Outcome
 from mangum.runtime.errors import ContainerBroken, RuntimeAPIUnreachable
 
 __all__ = ["RuntimeAPI", "checked", "host_and_port", "is_event", "said"]
@@ -17,6 +17,7 @@ __all__ = ["RuntimeAPI", "checked", "host_and_port", "is_event", "said"]
 logger = logging.getLogger("mangum.runtime")
 
 _REQUEST_ID = b"lambda-runtime-aws-request-id"
+_CONNECT_S = 5.0
 _ANSWER_S = 5.0  # for a request that waits for nothing
 # Between two requests for an event where there was none; it doubles.
 _FIRST_PAUSE_S = 0.05
@@ -38,7 +39,7 @@ class RuntimeAPI:
         self._address = host_and_port(address)
         self._host = address.encode()
         self._next = self._head(b"GET", b"/invocation/next")
-        self._connection: Connection | None = None
+        self._connection: HTTPConnection | None = None
 
     def ask(self, receive: Callable[[Outcome], None]) -> None:
         """Ask for the next event. `receive` gets it, whenever it comes, or what came instead."""
@@ -47,7 +48,7 @@ class RuntimeAPI:
         else:
             self._connection.send(self._next, receive)
 
-    async def next(self, instead: Outcome) -> Response:
+    async def next(self, instead: Outcome) -> HTTPResponse:
         """The next event, where `ask` got something else: it is asked for again, and again.
 
         Raises:
@@ -58,7 +59,7 @@ class RuntimeAPI:
         since = loop.time()
         pause_s = 0.0
         while True:
-            failure = said(checked(instead)) if isinstance(instead, Response) else str(instead)
+            failure = said(checked(instead)) if isinstance(instead, HTTPResponse) else str(instead)
             if pause_s:
                 if loop.time() - since > self._patience_s:
                     raise RuntimeAPIUnreachable(f"The Runtime API gave no event for {self._patience_s:g} s: {failure}.")
@@ -76,7 +77,7 @@ class RuntimeAPI:
         """Send something of an event. `fields` are lines of the head. `receive` gets what the other side says of it."""
         self._current().send(self._whole(path, fields, body), receive)
 
-    async def post_again(self, path: bytes, fields: bytes, body: bytes) -> Response:
+    async def post_again(self, path: bytes, fields: bytes, body: bytes) -> HTTPResponse:
         """Send it on a new connection, where the other one has broken.
 
         Raises:
@@ -85,7 +86,7 @@ class RuntimeAPI:
         """
         return await self._ask_soon(self._whole(path, fields, body))
 
-    def open_stream(self, path: bytes, fields: bytes) -> tuple[Connection, bytes]:
+    def open_stream(self, path: bytes, fields: bytes) -> tuple[HTTPConnection, bytes]:
         """For an answer that is sent bit by bit: where to, and with what ahead of it."""
         return self._current(), self._head(b"POST", path, b"%bTransfer-Encoding: chunked\r\n" % fields)
 
@@ -123,18 +124,19 @@ class RuntimeAPI:
         if self._connection is not None:
             self._connection.close()
 
-    def _current(self) -> Connection:
+    def _current(self) -> HTTPConnection:
         assert self._connection is not None  # the event came on it
         return self._connection
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> HTTPConnection:
         if self._connection is None or self._connection.is_lost:
             self.close()
             self._connection = None
-            self._connection = await Connection.open(*self._address)
+            due = asyncio.get_running_loop().time() + _CONNECT_S
+            self._connection = await HTTPConnection.open(*self._address, due=due)
         return self._connection
 
-    async def _ask_soon(self, request: bytes) -> Response:
+    async def _ask_soon(self, request: bytes) -> HTTPResponse:
         """Ask for something that is answered at once."""
         try:
             async with asyncio.timeout(_ANSWER_S):
@@ -143,7 +145,7 @@ class RuntimeAPI:
             self.close()
             raise
 
-    async def _request(self, request: bytes) -> Response:
+    async def _request(self, request: bytes) -> HTTPResponse:
         """Ask, and once again on a new connection where the one that was kept has died, as it may in a freeze."""
         was_open = self._connection is not None and not self._connection.is_lost
         try:
@@ -160,12 +162,12 @@ class RuntimeAPI:
         return b"%b /2018-06-01/runtime%b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (method, path, self._host, fields)
 
 
-def is_event(outcome: Outcome) -> TypeGuard[Response]:
+def is_event(outcome: Outcome) -> TypeGuard[HTTPResponse]:
     """Whether it is the event that was asked for."""
-    return isinstance(outcome, Response) and outcome.status == 200 and _REQUEST_ID in outcome.headers
+    return isinstance(outcome, HTTPResponse) and outcome.status == 200 and _REQUEST_ID in outcome.headers
 
 
-def checked(response: Response) -> Response:
+def checked(response: HTTPResponse) -> HTTPResponse:
     """The same.
 
     Raises:
@@ -176,7 +178,7 @@ def checked(response: Response) -> Response:
     return response
 
 
-def said(response: Response) -> str:
+def said(response: HTTPResponse) -> str:
     """A refusal of the Runtime API, for a log."""
     return f"{response.status} {response.body[:300].decode(errors='replace')}".strip()
 

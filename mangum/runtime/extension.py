@@ -7,8 +7,8 @@ import asyncio
 import logging
 import socket
 
+from mangum.core.http1 import HTTPConnection, Outcome
 from mangum.runtime.api import host_and_port, said
-from mangum.runtime.connection import Connection, Outcome
 
 __all__ = ["Extension"]
 
@@ -25,7 +25,7 @@ class Extension:
     def __init__(self, address: str) -> None:
         self._address = address
         self._socket: socket.socket | None = None  # on which it has been asked for
-        self._connection: Connection | None = None
+        self._connection: HTTPConnection | None = None
 
     def begin(self) -> None:
         """Ask to be registered. The answer comes while the application is imported: to wait for it afterwards would
@@ -47,8 +47,8 @@ class Extension:
             return
         try:
             async with asyncio.timeout(_ANSWER_S):
-                connection = self._connection = await Connection.adopt(self._socket)
-                response = await connection.ask(b"")  # beyond what has been sent
+                connection = self._connection = await HTTPConnection.adopt(self._socket)
+                response = await connection.answer()
         except (OSError, TimeoutError) as error:
             self._give_up(error)
             return

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mangum.core.http1 import ConnectionLost, HTTPConnection, HTTPResponse, Outcome
 from mangum.runtime.api import RuntimeAPI, checked, said
-from mangum.runtime.connection import Connection, ConnectionLost, Outcome, Response
 from mangum.runtime.documents import Documents
 from mangum.runtime.errors import Fault
 
@@ -134,7 +134,7 @@ class ResponseStream:
     """The `mangum.core.reply.Stream` of an answer: an HTTP request whose body goes out in chunks.
     https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming"""
 
-    def __init__(self, connection: Connection, when_gone: Callable[[], None]) -> None:
+    def __init__(self, connection: HTTPConnection, when_gone: Callable[[], None]) -> None:
         self.is_over = False
         self.is_gone = False
         self._connection = connection
@@ -174,7 +174,7 @@ def chunk(data: bytes) -> bytes:
     return b"".join([b"%x\r\n" % len(data), data, b"\r\n"])
 
 
-def _too_large(response: Response) -> dict[str, Any]:
+def _too_large(response: HTTPResponse) -> dict[str, Any]:
     try:
         message = str(json.loads(response.body)["errorMessage"])
     except (ValueError, TypeError, KeyError):

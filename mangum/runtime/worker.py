@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from mangum.core.deadline import StandingTimer
+from mangum.core.http1 import HTTPResponse, Outcome
 from mangum.core.ownership import invocation, track
 from mangum.core.root import adopt
 from mangum.runtime.api import RuntimeAPI, is_event
-from mangum.runtime.connection import Outcome, Response
 from mangum.runtime.context import Context
 from mangum.runtime.documents import Documents
 from mangum.runtime.errors import Fault, describe
@@ -109,7 +109,7 @@ class Worker:
         else:
             await self._serve(event)
 
-    async def _serve(self, event: Response) -> None:
+    async def _serve(self, event: HTTPResponse) -> None:
         self._is_waiting = False
         answer = self._reply_class(self._api, event.headers, self._documents, is_streaming=self._settings.is_streaming)
         left = False
@@ -138,7 +138,7 @@ class Worker:
             self._be_patient(answer, headers)
             answer.when_taken = self._taken
 
-    async def _run(self, event: Response, answer: RuntimeReply) -> None:
+    async def _run(self, event: HTTPResponse, answer: RuntimeReply) -> None:
         headers = event.headers
         trace_id = headers.get(b"lambda-runtime-trace-id")
         set_trace_id(None if trace_id is None else trace_id.decode())
@@ -158,7 +158,7 @@ class Worker:
             _take_back_cancellation()  # by the application's own code: the worker goes on
             await self._fail(event, answer, error)
 
-    def _event_of(self, response: Response) -> Any:
+    def _event_of(self, response: HTTPResponse) -> Any:
         if not response.headers.get(b"content-type", b"application/json").startswith(b"application/json"):
             return response.body
         try:
@@ -166,7 +166,7 @@ class Worker:
         except ValueError as error:
             raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
 
-    async def _fail(self, event: Response, answer: RuntimeReply, error: BaseException) -> None:
+    async def _fail(self, event: HTTPResponse, answer: RuntimeReply, error: BaseException) -> None:
         document = describe(error, _request_id(event))
         self._log.error(document)
         if not answer.is_sent:
@@ -192,7 +192,7 @@ class Worker:
         """Lambda has said something of the answer."""
         self._untaken = None
         outcome = answer.outcome
-        if isinstance(outcome, Response) and outcome.status == 202:
+        if isinstance(outcome, HTTPResponse) and outcome.status == 202:
             self._rest()
         else:
             self.task = self._owner.spawn(self._insist(answer))
@@ -216,5 +216,5 @@ def _take_back_cancellation() -> None:
         task.uncancel()
 
 
-def _request_id(event: Response) -> str:
+def _request_id(event: HTTPResponse) -> str:
     return event.headers[b"lambda-runtime-aws-request-id"].decode()

@@ -14,7 +14,7 @@ import anyio
 from mangum.backends.base import Entry
 from mangum.exceptions import ConnectionGone, ConnectionsError, MessageTooLarge
 from mangum.websocket.hub import Hub
-from mangum.websocket.management.api import MOST_BYTES
+from mangum.websocket.management.endpoint import MOST_BYTES
 from mangum.websocket.records import Address, ConnectionRecord
 
 __all__ = ["BroadcastResult", "Connections", "Own", "encoded"]

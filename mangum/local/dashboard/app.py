@@ -26,7 +26,7 @@ from mangum.local.dashboard.payloads import pretty
 from mangum.local.dashboard.stream import Stream
 from mangum.local.invocations import Invocation, Journal
 from mangum.types import Receive, Scope, Send
-from mangum.websocket.management.api import MOST_BYTES
+from mangum.websocket.management.endpoint import MOST_BYTES
 
 __all__ = ["Dashboard"]
 

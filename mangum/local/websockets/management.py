@@ -17,7 +17,7 @@ from mangum.local.websockets.api import WebSocketAPI
 from mangum.local.websockets.connection import BufferFull, Connection
 from mangum.local.websockets.settings import WebSocketSettings
 from mangum.types import Receive, Scope, Send
-from mangum.websocket.management.api import MOST_BYTES
+from mangum.websocket.management.endpoint import MOST_BYTES
 
 __all__ = ["ConnectionsAPI"]
 

@@ -16,15 +16,12 @@ from functools import cached_property
 from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
 from mangum.websocket.management.client import EndpointClient
 from mangum.websocket.management.credentials import CredentialsSource
-from mangum.websocket.management.endpoint import Endpoint
-from mangum.websocket.management.http1 import Pool
+from mangum.websocket.management.endpoint import MOST_BYTES, Endpoint
+from mangum.websocket.management.pool import Pool
 
-__all__ = ["MOST_BYTES", "ManagementAPI"]
+__all__ = ["ManagementAPI"]
 
 logger = logging.getLogger("mangum.websocket.connections")
-
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
-MOST_BYTES = 128 * 1024
 
 _MOST_CONNECTIONS = 64  # HTTP connections to one server
 _LONGEST_S = 10.0  # of a call without a deadline

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mangum.exceptions import ConnectionsError
 from mangum.websocket.management.credentials import CredentialsSource
 from mangum.websocket.management.endpoint import Endpoint
-from mangum.websocket.management.http1 import Pool
+from mangum.websocket.management.pool import Pool
 from mangum.websocket.management.sigv4 import Credentials, Signer
 
 __all__ = ["Attempt", "EndpointClient"]

@@ -9,7 +9,11 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from mangum.exceptions import ConfigurationError, ConnectionsError
 
-__all__ = ["Endpoint"]
+__all__ = ["MOST_BYTES", "Endpoint"]
+
+# Of a message.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+MOST_BYTES = 128 * 1024
 
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
