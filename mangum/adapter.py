@@ -16,7 +16,7 @@ from mangum.core.invocation import Cycle, run_invocation
 from mangum.core.lifespan import Lifespan
 from mangum.core.sandbox import Sandbox
 from mangum.exceptions import ConfigurationError, RequestRefused, ResponseError, UnsupportedEvent
-from mangum.handlers import LOADED, handler_class
+from mangum.handlers import handler_class
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.sources import Source, source_of
 from mangum.types import (
@@ -232,7 +232,7 @@ class Mangum:
             if custom_handler.infer(event, context, config):  # type: ignore[arg-type] # it has the keys of LambdaConfig
                 return custom_handler(event, context, config)
         source = source_of(event)
-        found = LOADED.get(source) or handler_class(source)
+        found = handler_class(source)
         if found is not None:
             return found(event, context, config)
         if source is Source.WEBSOCKET:
