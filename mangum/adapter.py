@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
-from mangum.config import DEFAULT_TEXT_MIME_TYPES, Config
+from mangum.config import DEFAULT_TEXT_MIME_TYPES, Config, takes_options
 from mangum.core.deadline import due_of
 from mangum.core.hooks import Hook, ObservedCalls, installed, observe, observed
 from mangum.core.http import HTTPExchange, plain_response
@@ -18,7 +18,7 @@ from mangum.core.loop import warm_loop
 from mangum.core.reply import KeptReply
 from mangum.core.sandbox import Sandbox
 from mangum.exceptions import ConfigurationError, LoopError, RequestRefused, UnsupportedEvent
-from mangum.handlers import LOADED, handler_class
+from mangum.handlers import handler_class
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.sources import Source, source_of
 from mangum.types import (
@@ -26,8 +26,6 @@ from mangum.types import (
     LambdaContext,
     LambdaHandler,
     LifespanMode,
-    LifespanScope,
-    LogLevel,
     Scope,
 )
 
@@ -50,81 +48,53 @@ class Mangum:
 
     Args:
         app: Any ASGI 3 application.
-        lifespan: "auto" infers whether the application knows the lifespan protocol, and serves it if its startup
-            raises; "on" makes any failure of startup a `LifespanFailure`; "off" never enters it.
+        lifespan: "auto" infers whether the application supports the lifespan protocol, and serves requests even if its
+            startup raises; "on" makes any failure of startup a `LifespanFailure`; "off" never runs the lifespan.
         lifespan_scope: "invocation" starts up and shuts down around each invocation; "process" starts up once, in the
             first invocation or at `start`, and shuts down on SIGTERM, at `close` and at the interpreter's exit.
-        log_level: The level of the logger `mangum`. With "info" it is left to your logging configuration; Lambda's
-            shows warnings and errors.
-        api_gateway_base_path: A prefix that API Gateway or a Function URL leaves in the path ("/prefix"), to be
+        log_level: The level of the logger `mangum`. "info" leaves it to your logging configuration; Lambda's own shows
+            warnings and errors.
+        api_gateway_base_path: A prefix ("/prefix") that API Gateway or a Function URL leaves in the path, and that is
             stripped from it.
         root_path: Where the application is mounted ("/prefix"), as ASGI has it: `path` begins with it. "auto" takes
             it from the event: the stage of an API, or the mapping of a custom domain.
-        text_mime_types: Media types ("application/yaml", "text/") that are text, beside `DEFAULT_TEXT_MIME_TYPES`.
+        text_mime_types: Media types ("application/yaml", "text/") that are text, in addition to
+            `DEFAULT_TEXT_MIME_TYPES`.
         exclude_headers: Names of response headers that are never sent.
         custom_handlers: Classes like `mangum.types.LambdaHandler`, asked before the built-in ones.
         event_path: Where events that are not HTTP requests are POSTed, as JSON ("/events").
         dsn: Where WebSocket connections are stored: "sqlite://", "postgresql://", "redis://", "dynamodb://", "s3://"
-            and others, see the documentation. By default the environment's `MANGUM_DSN`, if it is set.
-        websocket_path: The path of WebSocket connections, which API Gateway does not tell.
-        api_gateway_endpoint_url: Where messages to them are posted: the HTTPS URL of the WebSocket API. By default it
-            is taken from the CONNECT event, which does not tell the mapping of a custom domain.
-        api_gateway_region_name: The region of the WebSocket API; by default the function's own.
+            and others, see the documentation. Default: `MANGUM_DSN` from the environment.
+        websocket_path: The ASGI path of WebSocket connections; API Gateway has none.
+        api_gateway_endpoint_url: The HTTPS URL of the WebSocket API, where messages are posted. Default: taken from the
+            CONNECT event, which lacks the mapping of a custom domain.
+        api_gateway_region_name: The region of the WebSocket API. Default: the function's own.
+        hooks: Callables that observe invocations, for telemetry and metrics.
 
     Raises:
         ConfigurationError: An argument is wrong.
     """
 
-    def __init__(
-        self,
-        app: ASGI,
-        lifespan: LifespanMode = "auto",
-        *,
-        lifespan_scope: LifespanScope = "invocation",
-        log_level: LogLevel = "info",
-        api_gateway_base_path: str | None = None,
-        root_path: str | None = None,
-        text_mime_types: Iterable[str] | None = None,
-        exclude_headers: Iterable[str] | None = None,
-        custom_handlers: Iterable[type[LambdaHandler]] | None = None,
-        event_path: str | None = None,
-        dsn: str | None = None,
-        websocket_path: str = "/",
-        api_gateway_endpoint_url: str | None = None,
-        api_gateway_region_name: str | None = None,
-        hooks: Iterable[Hook] = (),
-    ) -> None:
+    @takes_options
+    def __init__(self, app: ASGI, *arguments: Any, **options: Any) -> None:
         if not callable(app):
             raise ConfigurationError(f"`app` must be an ASGI 3 application, a callable, not {app!r}.")
         self.app = app
-        self.lifespan = lifespan
-        self.config = Config.from_arguments(
-            lifespan=lifespan,
-            lifespan_scope=lifespan_scope,
-            log_level=log_level,
-            api_gateway_base_path=api_gateway_base_path,
-            root_path=root_path,
-            text_mime_types=text_mime_types,
-            exclude_headers=exclude_headers,
-            custom_handlers=custom_handlers,
-            event_path=event_path,
-            dsn=dsn,
-            websocket_path=websocket_path,
-            api_gateway_endpoint_url=api_gateway_endpoint_url,
-            api_gateway_region_name=api_gateway_region_name,
-        )
-        self.custom_handlers = list(self.config.custom_handlers)
-        if log_level != "info":
-            logger.setLevel(log_level.upper())
-        self._hooks = (*hooks, *installed)
+        self.config = config = Config(*arguments, **options)
+        self.lifespan: LifespanMode = config.lifespan
+        self.custom_handlers = list(config.custom_handlers)
+        if config.log_level != "info":
+            logger.setLevel(config.log_level.upper())
+        self._hooks: tuple[Hook, ...] = (*config.hooks, *installed)
         self._hub: Hub | None = None
         self._websocket_class: type[WebSocketEvent] | None = None  # loaded only for those who need it
-        if self.config.dsn is not None:
-            self._hub, self._websocket_class = _hub(self.config.dsn, self.config, is_observed=bool(self._hooks))
-        self._sandbox = Sandbox(observed(app) if self._hooks else app, lifespan, lifespan_scope, self._hub)
+        if config.dsn is not None:
+            self._hub, self._websocket_class = _hub(config.dsn, config, is_observed=bool(self._hooks))
+        lifespan_app = observed(app) if self._hooks else app
+        self._sandbox = Sandbox(lifespan_app, config.lifespan, config.lifespan_scope, self._hub)
         self._finalizer = weakref.finalize(self, self._sandbox.drop)
         self._finalizer.atexit = False  # the sandbox sees to that itself
-        warm_loop().prepare(warm_up if lifespan != "off" or self._hub is not None else None)
+        warm_loop().prepare(None if config.lifespan == "off" and self._hub is None else warm_up)
 
     # What Lambda calls
 
@@ -217,7 +187,7 @@ class Mangum:
             if custom_handler.infer(event, context, config):  # type: ignore[arg-type] # it has the keys of LambdaConfig
                 return custom_handler(event, context, config)
         source = source_of(event)
-        found = LOADED.get(source) or handler_class(source)
+        found = handler_class(source)
         if found is not None:
             return found(event, context, config)
         if source is Source.WEBSOCKET:

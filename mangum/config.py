@@ -1,17 +1,19 @@
-"""The adapter's configuration: checked once, when the adapter is built, and never changed."""
+"""The options of `Mangum(app, ...)`: each is declared once, and checked when the adapter is built."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, get_args
 from urllib.parse import quote
 
 from mangum.exceptions import ConfigurationError
 from mangum.media_types import TextTypes, is_media_range
-from mangum.types import LambdaHandler, LifespanMode, LifespanScope, LogLevel
+from mangum.types import ASGI, LambdaHandler, LifespanMode, LifespanScope, LogLevel
 
-__all__ = ["AUTO", "DEFAULT_TEXT_MIME_TYPES", "Config"]
+__all__ = ["AUTO", "DEFAULT_TEXT_MIME_TYPES", "Config", "Options", "takes_options"]
 
 DEFAULT_TEXT_MIME_TYPES: list[str] = [
     "text/",
@@ -24,144 +26,223 @@ DEFAULT_TEXT_MIME_TYPES: list[str] = [
 
 AUTO = "auto"
 
+# The checks. Each gets an option's name and value, and returns the value to keep.
 
-class Config(Mapping[str, Any]):
-    """What the adapter's arguments say, in the form that the rest of mangum reads.
+Check: TypeAlias = Callable[[str, Any], object]
 
-    It is also a mapping with the three keys of `mangum.types.LambdaConfig`, which is how custom handlers read it. (No
-    dataclass: to import those and to make one takes 2 ms of each cold start.)
+
+def _checked(check: Check) -> dict[str, Check]:
+    """The metadata of an option's field."""
+    return {"check": check}
+
+
+def _optional(check: Check) -> Check:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def _one_of(choices: Any) -> Check:
+    allowed = get_args(choices)
+
+    def check(name: str, value: object) -> object:
+        if value in allowed:
+            return value
+        error = ConfigurationError(f"Invalid argument supplied for `{name}`. Choices are: {'|'.join(allowed)}")
+        error.add_note(f"It was {value!r}.")
+        raise error
+
+    return check
+
+
+def _path(example: str) -> Check:
+    def check(name: str, value: object) -> str:
+        if isinstance(value, str) and value.startswith("/"):
+            return value
+        raise ConfigurationError(f'`{name}` must be a path like "{example}", not {value!r}.')
+
+    return check
+
+
+def _prefix(name: str, value: object) -> str | None:
+    """A path prefix as "/prefix". `None`, an empty string and "/" all mean no prefix, which is `None`."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ConfigurationError(f'`{name}` must be a path prefix like "/api", not {value!r}.')
+    prefix = value.strip("/")
+    return f"/{prefix}" if prefix else None
+
+
+def _prefix_or_auto(name: str, value: object) -> str | None:
+    return AUTO if value == AUTO else _prefix(name, value)
+
+
+def _url(name: str, value: object) -> str:
+    """An http or https URL without a trailing slash. Clients connect to ws and wss, which become http and https."""
+    scheme, _, rest = value.partition("://") if isinstance(value, str) else ("", "", "")
+    scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
+    if scheme not in ("http", "https") or not rest.strip("/"):
+        raise ConfigurationError(
+            f'`{name}` must be a URL like "https://abc123.execute-api.eu-west-1.amazonaws.com/prod", not {value!r}.'
+        )
+    return f"{scheme}://{rest.rstrip('/')}"
+
+
+def _dsn(name: str, value: object) -> object:
+    """The DSN, by default `MANGUM_DSN` from the environment. The store that it names checks it."""
+    return value if value is not None else os.environ.get("MANGUM_DSN") or None
+
+
+def _region(name: str, value: object) -> str | None:
+    """The region, by default the function's own."""
+    if value is None:
+        return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f'`{name}` must be the name of a region like "eu-west-1", not {value!r}.')
+    return value
+
+
+def _items(name: str, value: object, kind: str) -> tuple[Any, ...]:
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return tuple(value)
+    raise ConfigurationError(f"`{name}` must be a list of {kind}, not {value!r}.")
+
+
+def _strings(name: str, value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    strings = _items(name, value, "strings")
+    if all(isinstance(item, str) for item in strings):
+        return strings
+    raise ConfigurationError(f"`{name}` must be a list of strings, not {value!r}.")
+
+
+def _header_names(name: str, value: object) -> frozenset[str]:
+    """Header names in lower case."""
+    return frozenset(header.lower() for header in _strings(name, value))
+
+
+def _text_types(name: str, value: object) -> TextTypes:
+    """The default text types and the given ones; of `TextTypes`, which are complete, a copy."""
+    if isinstance(value, TextTypes):
+        return TextTypes(value)
+    text_types = _strings(name, value)
+    for item in text_types:
+        if not is_media_range(item):
+            raise ConfigurationError(
+                f'`{name}` has {item!r}: each entry must be a media type like "application/yaml", '
+                'or all of a type like "text/".'
+            )
+    return TextTypes([*DEFAULT_TEXT_MIME_TYPES, *text_types])
+
+
+def _handlers(name: str, value: object) -> tuple[type[LambdaHandler], ...]:
+    if value is None:
+        return ()
+    handlers = _items(name, value, "classes")
+    for item in handlers:
+        if not callable(item) or not callable(getattr(item, "infer", None)):
+            raise ConfigurationError(
+                f"`{name}` has {item!r}: each entry must be a class with a classmethod "
+                "`infer(event, context, config)`; see `mangum.types.LambdaHandler`."
+            )
+    return handlers
+
+
+def _hooks(name: str, value: object) -> tuple[Callable[..., Any], ...]:
+    hooks = _items(name, value, "callables")
+    for item in hooks:
+        if not callable(item):
+            raise ConfigurationError(f"`{name}` has {item!r}: each entry must be callable.")
+    return hooks
+
+
+@dataclass(frozen=True, eq=False, repr=False)  # each method that a dataclass generates costs time in a cold start
+class Options:
+    """The options of `Mangum(app, ...)`: each with its type as users give it, its default and its check.
+
+    The docstring of `Mangum` says what they mean.
     """
 
-    lifespan: LifespanMode
-    lifespan_scope: LifespanScope
-    log_level: LogLevel
-    base_path: str | None  # "/prefix" to strip, without a trailing slash
-    root_path: str | None  # "/prefix" where the application is mounted, or AUTO
-    text_mime_types: TextTypes
-    exclude_headers: frozenset[str]  # lower-case
-    custom_handlers: tuple[type[LambdaHandler], ...]
-    event_path: str | None
-    dsn: str | None  # it may hold a password
-    websocket_path: str
-    api_gateway_endpoint_url: str | None  # without a trailing slash
-    api_gateway_region_name: str | None
+    lifespan: LifespanMode = field(default="auto", metadata=_checked(_one_of(LifespanMode)))
+    _: KW_ONLY
+    lifespan_scope: LifespanScope = field(default="invocation", metadata=_checked(_one_of(LifespanScope)))
+    log_level: LogLevel = field(default="info", metadata=_checked(_one_of(LogLevel)))
+    api_gateway_base_path: str | None = field(default=None, metadata=_checked(_prefix))
+    root_path: str | None = field(default=None, metadata=_checked(_prefix_or_auto))
+    text_mime_types: Iterable[str] | None = field(default=None, metadata=_checked(_text_types))
+    exclude_headers: Iterable[str] | None = field(default=None, metadata=_checked(_header_names))
+    custom_handlers: Iterable[type[LambdaHandler]] | None = field(default=None, metadata=_checked(_handlers))
+    event_path: str | None = field(default=None, metadata=_checked(_optional(_path("/events"))))
+    dsn: str | None = field(default=None, repr=False, metadata=_checked(_dsn))  # it can contain a password
+    websocket_path: str = field(default="/", metadata=_checked(_path("/ws")))
+    api_gateway_endpoint_url: str | None = field(default=None, metadata=_checked(_optional(_url)))
+    api_gateway_region_name: str | None = field(default=None, metadata=_checked(_region))
+    hooks: Iterable[Callable[..., Any]] = field(default=(), metadata=_checked(_hooks))
 
-    # Derived, so that no request has to:
+    def __post_init__(self) -> None:
+        values = vars(self)  # the way around the frozen `__setattr__`
+        for option in fields(self):
+            values[option.name] = option.metadata["check"](option.name, values[option.name])
+
+
+Options.__init__.__qualname__ = "Mangum.__init__"  # a TypeError about an argument names what the user called
+
+
+class Config(Options, Mapping[str, Any]):
+    """The options after their checks, in the form that the rest of mangum reads.
+
+    It is also a mapping with the three keys of `mangum.types.LambdaConfig`, for custom handlers.
+
+    Raises:
+        ConfigurationError: an option is wrong. The message says which, and what is allowed.
+    """
+
+    if TYPE_CHECKING:  # narrower after the checks
+        text_mime_types: TextTypes
+        exclude_headers: frozenset[str]
+        custom_handlers: tuple[type[LambdaHandler], ...]
+        hooks: tuple[Callable[..., Any], ...]
+
+    # Derived here, so that no request has to:
     raw_base_path: bytes
     has_mount: bool
 
-    def __init__(
-        self,
-        *,
-        lifespan: LifespanMode = "auto",
-        lifespan_scope: LifespanScope = "invocation",
-        log_level: LogLevel = "info",
-        base_path: str | None = None,
-        root_path: str | None = None,
-        text_mime_types: TextTypes | None = None,
-        exclude_headers: frozenset[str] = frozenset(),
-        custom_handlers: tuple[type[LambdaHandler], ...] = (),
-        event_path: str | None = None,
-        dsn: str | None = None,
-        websocket_path: str = "/",
-        api_gateway_endpoint_url: str | None = None,
-        api_gateway_region_name: str | None = None,
-    ) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        base_path = self.api_gateway_base_path
+        if base_path is not None and self.root_path is not None:
+            raise ConfigurationError(
+                "`api_gateway_base_path` strips a prefix from the path and `root_path` keeps it: use one of the two."
+            )
+        if self.dsn is None and (self.api_gateway_endpoint_url is not None or self.websocket_path != "/"):
+            raise ConfigurationError("WebSocket connections need a store: give its `dsn` too.")
         vars(self).update(
-            lifespan=lifespan,
-            lifespan_scope=lifespan_scope,
-            log_level=log_level,
-            base_path=base_path,
-            root_path=root_path,
-            text_mime_types=TextTypes(DEFAULT_TEXT_MIME_TYPES) if text_mime_types is None else text_mime_types,
-            exclude_headers=exclude_headers,
-            custom_handlers=custom_handlers,
-            event_path=event_path,
-            dsn=dsn,
-            websocket_path=websocket_path,
-            api_gateway_endpoint_url=api_gateway_endpoint_url,
-            api_gateway_region_name=api_gateway_region_name,
             raw_base_path=quote(base_path or "").encode(),
-            has_mount=base_path is not None or root_path is not None,
+            has_mount=base_path is not None or self.root_path is not None,
         )
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name} cannot be changed: build a new Mangum(app, ...).")
 
     def __repr__(self) -> str:
-        hidden = ("dsn", "raw_base_path", "has_mount")
-        shown = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if name not in hidden)
+        shown = ", ".join(f"{option.name}={getattr(self, option.name)!r}" for option in fields(self) if option.repr)
         return f"Config({shown})"
 
     @classmethod
-    def from_arguments(
-        cls,
-        *,
-        lifespan: Any = "auto",
-        lifespan_scope: Any = "invocation",
-        log_level: Any = "info",
-        api_gateway_base_path: Any = None,
-        root_path: Any = None,
-        text_mime_types: Any = None,
-        exclude_headers: Any = None,
-        custom_handlers: Any = None,
-        event_path: Any = None,
-        dsn: Any = None,
-        websocket_path: Any = "/",
-        api_gateway_endpoint_url: Any = None,
-        api_gateway_region_name: Any = None,
-    ) -> Config:
-        """Check the arguments of `Mangum(...)`.
-
-        Raises:
-            ConfigurationError: an argument is wrong. The message says which, and what is allowed.
-        """
-        _choice("lifespan", lifespan, LifespanMode)
-        _choice("lifespan_scope", lifespan_scope, LifespanScope)
-        _choice("log_level", log_level, LogLevel)
-        base_path = _prefix("api_gateway_base_path", api_gateway_base_path)
-        root = AUTO if root_path == AUTO else _prefix("root_path", root_path)
-        if base_path is not None and root is not None:
-            raise ConfigurationError(
-                "`api_gateway_base_path` strips a prefix from the path and `root_path` keeps it: use one of the two."
-            )
-        if event_path is not None:
-            _path("event_path", event_path, "/events")
-        _path("websocket_path", websocket_path, "/ws")
-        dsn = dsn if dsn is not None else os.environ.get("MANGUM_DSN") or None
-        if dsn is None and (api_gateway_endpoint_url is not None or websocket_path != "/"):
-            raise ConfigurationError("WebSocket connections need a store: give its `dsn` too.")
-        return cls(
-            lifespan=lifespan,
-            lifespan_scope=lifespan_scope,
-            log_level=log_level,
-            base_path=base_path,
-            root_path=root,
-            text_mime_types=TextTypes([*DEFAULT_TEXT_MIME_TYPES, *_media_ranges("text_mime_types", text_mime_types)]),
-            exclude_headers=frozenset(name.lower() for name in _strings("exclude_headers", exclude_headers)),
-            custom_handlers=_handlers(custom_handlers),
-            event_path=event_path,
-            dsn=dsn,
-            websocket_path=websocket_path,
-            api_gateway_endpoint_url=_url("api_gateway_endpoint_url", api_gateway_endpoint_url),
-            api_gateway_region_name=_region("api_gateway_region_name", api_gateway_region_name),
-        )
-
-    @classmethod
     def of(cls, config: Mapping[str, Any]) -> Config:
-        """The configuration that a handler built by hand was given, which may be a dict like `LambdaConfig`."""
+        """The configuration for a handler that was built by hand, perhaps with a dict like `LambdaConfig`."""
         if isinstance(config, Config):
             return config
         return cls(
-            base_path=_prefix("api_gateway_base_path", config.get("api_gateway_base_path")),
+            api_gateway_base_path=config.get("api_gateway_base_path"),
             text_mime_types=TextTypes(config.get("text_mime_types", DEFAULT_TEXT_MIME_TYPES)),
-            exclude_headers=frozenset(config.get("exclude_headers", ())),
+            exclude_headers=config.get("exclude_headers"),
         )
 
     def __getitem__(self, key: str) -> Any:
         match key:
             case "api_gateway_base_path":
-                return self.base_path or "/"
+                return self.api_gateway_base_path or "/"
             case "text_mime_types":
                 return self.text_mime_types
             case "exclude_headers":
@@ -175,82 +256,33 @@ class Config(Mapping[str, Any]):
         return 3
 
 
-def _choice(name: str, value: object, choices: Any) -> None:
-    allowed = get_args(choices)
-    if value not in allowed:
-        error = ConfigurationError(f"Invalid argument supplied for `{name}`. Choices are: {'|'.join(allowed)}")
-        error.add_note(f"It was {value!r}.")
-        raise error
+# The parameters of `Mangum.__init__`. `Concatenate[ASGI, P]` would forbid `Mangum(app=app)`, so `app` is a field too.
+# The fields of a dataclass's last base come first, so `app` comes before the options.
+if TYPE_CHECKING:
+
+    @dataclass(frozen=True)
+    class _Application:
+        app: ASGI
+
+    @dataclass(frozen=True)
+    class _Arguments(Options, _Application): ...
+
+else:
+    _Arguments = Options
+
+P = ParamSpec("P")
 
 
-def _prefix(name: str, value: object) -> str | None:
-    """A path prefix as "/prefix", or `None` where there is none: for `None`, an empty string and "/"."""
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise ConfigurationError(f'`{name}` must be a path prefix like "/api", not {value!r}.')
-    prefix = value.strip("/")
-    return f"/{prefix}" if prefix else None
+def _takes(arguments: Callable[P, object]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+    def decorate(init: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
+        own = signature(init)
+        this, app, *_ = own.parameters.values()
+        parameters = [this, app, *signature(arguments).parameters.values()]
+        init.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return init
+
+    return decorate
 
 
-def _path(name: str, value: object, example: str) -> None:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise ConfigurationError(f'`{name}` must be a path like "{example}", not {value!r}.')
-
-
-def _url(name: str, value: object) -> str | None:
-    """An http or https URL without the trailing slash; wss and ws, which is what clients connect to, count as these."""
-    if value is None:
-        return None
-    scheme, _, rest = value.partition("://") if isinstance(value, str) else ("", "", "")
-    scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
-    if scheme not in ("http", "https") or not rest.strip("/"):
-        raise ConfigurationError(
-            f'`{name}` must be a URL like "https://abc123.execute-api.eu-west-1.amazonaws.com/prod", not {value!r}.'
-        )
-    return f"{scheme}://{rest.rstrip('/')}"
-
-
-def _region(name: str, value: object) -> str | None:
-    """The region; where it is not given, the one that Lambda tells its functions."""
-    if value is None:
-        return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f'`{name}` must be the name of a region like "eu-west-1", not {value!r}.')
-    return value
-
-
-def _strings(name: str, value: object) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        strings = tuple(value)
-        if all(isinstance(item, str) for item in strings):
-            return strings
-    raise ConfigurationError(f"`{name}` must be a list of strings, not {value!r}.")
-
-
-def _media_ranges(name: str, value: object) -> tuple[str, ...]:
-    ranges = _strings(name, value)
-    for item in ranges:
-        if not is_media_range(item):
-            raise ConfigurationError(
-                f'`{name}` has {item!r}: each entry must be a media type like "application/yaml", '
-                'or all of a type like "text/".'
-            )
-    return ranges
-
-
-def _handlers(value: object) -> tuple[type[LambdaHandler], ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, Iterable) or isinstance(value, str | bytes):
-        raise ConfigurationError(f"`custom_handlers` must be a list of classes, not {value!r}.")
-    handlers = tuple(value)
-    for item in handlers:
-        if not callable(item) or not callable(getattr(item, "infer", None)):
-            raise ConfigurationError(
-                f"`custom_handlers` has {item!r}: each entry must be a class with a classmethod "
-                "`infer(event, context, config)`; see `mangum.types.LambdaHandler`."
-            )
-    return handlers
+# Declares the options as parameters of an `__init__(self, app, *arguments, **options)` to type checkers and `inspect`.
+takes_options = _takes(_Arguments)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import re
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import fields
+from typing import Any, assert_type
 
 import pytest
 
 import mangum
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
-from mangum.config import Config
+from mangum.config import Config, Options
 from mangum.exceptions import ConfigurationError, MangumError
 from mangum.handlers import ALB, APIGateway, HTTPGateway, LambdaAtEdge
 from mangum.local.events.requests import HTTPRequest
-from mangum.types import LambdaConfig, LambdaContext, LambdaEvent, Response, Scope
+from mangum.media_types import TextTypes
+from mangum.types import LambdaConfig, LambdaContext, LambdaEvent, LifespanMode, Response, Scope
 from tests.apps import Recorder, hello
 from tests.sources import BY_NAME
 
@@ -57,6 +61,11 @@ from tests.sources import BY_NAME
                 "`infer(event, context, config)`; see `mangum.types.LambdaHandler`."
             ),
         ),
+        ({"hooks": print}, f"`hooks` must be a list of callables, not {print!r}."),
+        ({"hooks": "print"}, "`hooks` must be a list of callables, not 'print'."),
+        ({"hooks": [print, 5]}, "`hooks` has 5: each entry must be callable."),
+        ({"websocket_path": None}, '`websocket_path` must be a path like "/ws", not None.'),
+        ({"websocket_path": "/ws"}, "WebSocket connections need a store: give its `dsn` too."),
     ],
 )
 def test_a_wrong_argument_says_what_is_allowed(arguments: dict[str, Any], message: str) -> None:
@@ -81,6 +90,48 @@ def test_only_app_and_lifespan_are_positional() -> None:
     assert Mangum(hello, "off").lifespan == "off"
     with pytest.raises(TypeError):
         Mangum(hello, "off", "/api")  # type: ignore[call-arg,arg-type]
+
+
+def test_an_unknown_argument_is_a_type_error_of_mangum() -> None:
+    with pytest.raises(TypeError, match=r"^Mangum\.__init__\(\) got an unexpected keyword argument 'base_path'"):
+        Mangum(hello, base_path="/api")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^Mangum\.__init__\(\) missing 1 required positional argument: 'app'"):
+        Mangum()  # type: ignore[call-arg]
+
+
+def test_the_signature_shows_the_application_and_every_option() -> None:
+    parameters = inspect.signature(Mangum).parameters
+    assert list(parameters) == ["app", *(option.name for option in fields(Options))]
+    assert [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY] == [
+        option.name for option in fields(Options)[1:]
+    ]
+    assert parameters["app"].default is inspect.Parameter.empty
+    assert all(parameters[option.name].default == option.default for option in fields(Options))
+    assert parameters["exclude_headers"].annotation == "Iterable[str] | None"
+
+
+def test_the_docstring_has_every_argument_in_order() -> None:
+    documented = re.findall(r"^ {4}(\w+): ", inspect.getdoc(Mangum) or "", re.MULTILINE)
+    assert documented == [*inspect.signature(Mangum).parameters, "ConfigurationError"]
+
+
+def test_type_checkers_see_every_argument() -> None:
+    mangum = assert_type(Mangum(app=hello, lifespan="off", hooks=[print]), Mangum)
+    assert_type(mangum.lifespan, LifespanMode)
+    assert_type(mangum.config.text_mime_types, TextTypes)
+    assert_type(mangum.config.exclude_headers, frozenset[str])
+    with pytest.raises(ConfigurationError):
+        Mangum(hello, root_path=5)  # type: ignore[arg-type]
+
+
+def test_a_subclass_can_pass_options_on() -> None:
+    class Posting(Mangum):
+        def __init__(self, app: Any, **options: Any) -> None:
+            super().__init__(app, **{"event_path": "/events", **options})
+
+    handler = Posting(hello, lifespan="off", hooks=iter([print]))
+    assert (handler.lifespan, handler.config.event_path, handler.config.hooks) == ("off", "/events", (print,))
+    assert list(inspect.signature(Posting).parameters) == ["app", "options"]
 
 
 def test_what_mangum_0_22_read_of_the_configuration() -> None:
@@ -250,10 +301,32 @@ def test_a_configuration_made_by_hand() -> None:
     assert Config.of(config) is config
 
 
+def test_a_configuration_made_of_a_dict_keeps_its_text_types() -> None:
+    text_types = ["application/json"]
+    given = {"api_gateway_base_path": "/api/", "text_mime_types": text_types, "exclude_headers": ["X-A"]}
+    config = Config.of(given)
+    assert dict(config) == {
+        "api_gateway_base_path": "/api",
+        "text_mime_types": ["application/json"],
+        "exclude_headers": ["x-a"],
+    }
+    assert (config.raw_base_path, config.has_mount) == (b"/api", True)
+    config.text_mime_types.append("application/yaml")
+    assert text_types == ["application/json"]
+
+
+def test_the_dsn_comes_from_the_environment_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANGUM_DSN", "memory://environment")
+    assert Config().dsn == "memory://environment"
+    assert Config(dsn="memory://argument").dsn == "memory://argument"
+    monkeypatch.setenv("MANGUM_DSN", "")
+    assert Config().dsn is None
+
+
 def test_what_it_says_stays_and_has_no_secrets() -> None:
     with Mangum(hello, dsn="redis://user:secret@host", root_path="/api") as handler:
         with pytest.raises(AttributeError, match=r"^root_path cannot be changed: build a new Mangum\(app, \.\.\.\)\.$"):
-            handler.config.root_path = "/other"
+            handler.config.root_path = "/other"  # type: ignore[misc]
         assert repr(handler.config).startswith("Config(lifespan='auto', lifespan_scope='invocation', ")
         assert "root_path='/api'" in repr(handler.config)
         assert "secret" not in repr(handler.config)

@@ -219,7 +219,7 @@ class TestWebSockets:
 
     @staticmethod
     def read(event: dict[str, Any]) -> WebSocketEvent:
-        return WebSocketEvent(json.loads(json.dumps(event)), None, Config.from_arguments(dsn="memory://"))
+        return WebSocketEvent(json.loads(json.dumps(event)), None, Config(dsn="memory://"))
 
     @given(
         query=st.lists(

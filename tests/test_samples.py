@@ -10,7 +10,7 @@ import pytest
 from mangum import Mangum
 from mangum.config import Config
 from mangum.exceptions import UnsupportedEvent
-from mangum.handlers import load_handler
+from mangum.handlers import handler_class
 from mangum.handlers.sources import Source
 from tests.apps import Recorder, hello
 from tests.conftest import samples
@@ -31,7 +31,7 @@ NAMES = {
 
 
 def claims(event: Any) -> list[type]:
-    handlers = {load_handler(source) for source in Source} - {None}
+    handlers = {handler_class(source) for source in Source} - {None}
     return [handler for handler in handlers if handler is not None and handler.infer(event, None, Config())]
 
 

@@ -13,8 +13,8 @@ import anyio.to_thread
 import pytest
 
 from mangum import Mangum
-from mangum.types import Receive, Scope, Send
 from mangum.core.loop import WarmLoop
+from mangum.types import Receive, Scope, Send
 from tests.servers.connections import ConnectionsEndpoint
 from tests.websocket_client import Client
 

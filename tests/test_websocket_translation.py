@@ -54,7 +54,7 @@ def shared_endpoint() -> Iterator[ConnectionsEndpoint]:
 
 
 def translated(event: dict[str, Any], **arguments: Any) -> WebSocketEvent:
-    return WebSocketEvent(event, None, Config.from_arguments(dsn="memory://", **arguments))
+    return WebSocketEvent(event, None, Config(dsn="memory://", **arguments))
 
 
 # Any connection
@@ -453,14 +453,14 @@ def test_a_wrong_argument(arguments: dict[str, Any], message: str) -> None:
     ],
 )
 def test_the_endpoint_that_is_given(url: str | None, taken: str | None) -> None:
-    config = Config.from_arguments(dsn="memory://", api_gateway_endpoint_url=url)
+    config = Config(dsn="memory://", api_gateway_endpoint_url=url)
     assert config.api_gateway_endpoint_url == taken
 
 
 @pytest.mark.usefixtures("no_aws")
 def test_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
     def region(**arguments: Any) -> str | None:
-        return Config.from_arguments(**arguments).api_gateway_region_name
+        return Config(**arguments).api_gateway_region_name
 
     assert region() is None
     monkeypatch.setenv("AWS_REGION", "eu-west-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,61 +12,41 @@ from mangum.handlers.sources import Source
 if TYPE_CHECKING:
     from mangum.handlers.alb import ALB
     from mangum.handlers.api_gateway import APIGateway, HTTPGateway
-    from mangum.handlers.function_url import FunctionURL
     from mangum.handlers.lambda_at_edge import LambdaAtEdge
-    from mangum.handlers.vpc_lattice import VPCLattice
 
-__all__ = [
-    "ALB",
-    "LOADED",
-    "APIGateway",
-    "FunctionURL",
-    "HTTPGateway",
-    "HTTPHandler",
-    "LambdaAtEdge",
-    "VPCLattice",
-    "handler_class",
-]
+__all__ = ["ALB", "APIGateway", "HTTPGateway", "HTTPHandler", "LambdaAtEdge", "handler_class"]
 
-# A function has one front door as a rule, and without bytecode the others' modules take a tenth of `import mangum`.
-_MODULES = {
-    "ALB": "alb",
-    "APIGateway": "api_gateway",
-    "FunctionURL": "function_url",
-    "HTTPGateway": "api_gateway",
-    "HTTPGatewayV1": "api_gateway",
-    "HTTPGatewayV2": "http_api",
-    "LambdaAtEdge": "lambda_at_edge",
-    "VPCLattice": "vpc_lattice",
-    "VPCLatticeV1": "vpc_lattice",
-    "VPCLatticeV2": "vpc_lattice",
-}
-_CLASSES = {
-    Source.REST_API: "APIGateway",
-    Source.HTTP_API_V1: "HTTPGatewayV1",
-    Source.HTTP_API_V2: "HTTPGatewayV2",
-    Source.FUNCTION_URL: "FunctionURL",
-    Source.ALB: "ALB",
-    Source.LAMBDA_AT_EDGE: "LambdaAtEdge",
-    Source.VPC_LATTICE_V1: "VPCLatticeV1",
-    Source.VPC_LATTICE_V2: "VPCLatticeV2",
+# The handler of each source of requests, and the names that mangum 0.22 exports. A function usually has one front door,
+# so a module is loaded with the first event that needs it. That shortens the cold start.
+_HANDLERS: dict[Source | str, str] = {
+    Source.REST_API: "api_gateway:APIGateway",
+    Source.HTTP_API_V1: "api_gateway:HTTPGatewayV1",
+    Source.HTTP_API_V2: "http_api:HTTPGatewayV2",
+    Source.FUNCTION_URL: "function_url:FunctionURL",
+    Source.ALB: "alb:ALB",
+    Source.LAMBDA_AT_EDGE: "lambda_at_edge:LambdaAtEdge",
+    Source.VPC_LATTICE_V1: "vpc_lattice:VPCLatticeV1",
+    Source.VPC_LATTICE_V2: "vpc_lattice:VPCLatticeV2",
+    "ALB": "alb:ALB",
+    "APIGateway": "api_gateway:APIGateway",
+    "HTTPGateway": "api_gateway:HTTPGateway",
+    "LambdaAtEdge": "lambda_at_edge:LambdaAtEdge",
 }
 
-LOADED: dict[Source, type[HTTPHandler]] = {}  # those that an event has come for
 
-
-def handler_class(source: Source) -> type[HTTPHandler] | None:
-    """The handler for requests from a source, or `None` if it sends no requests. From then on it is in `LOADED`."""
-    name = _CLASSES.get(source)
-    if name is None:
+@cache
+def handler_class(source: Source | str) -> type[HTTPHandler] | None:
+    """The handler for requests from a source, or `None` if the source sends no requests."""
+    place = _HANDLERS.get(source)
+    if place is None:
         return None
-    handler: type[HTTPHandler] = __getattr__(name)
-    LOADED[source] = handler
+    module, _, name = place.partition(":")
+    handler: type[HTTPHandler] = getattr(import_module(f"{__name__}.{module}"), name)
     return handler
 
 
 def __getattr__(name: str) -> Any:
-    module = _MODULES.get(name)
-    if module is None:
+    handler = handler_class(name)
+    if handler is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{module}"), name)
+    return handler

@@ -136,9 +136,9 @@ class HTTPHandler(ABC):
 
     def _mount(self, path: str, raw_path: bytes) -> tuple[str, bytes, str]:
         config = self.config
-        if config.base_path is not None:
+        if config.api_gateway_base_path is not None:
             if self.speaks_api_gateway:
-                path, raw_path = strip_prefix(path, raw_path, config.base_path, config.raw_base_path)
+                path, raw_path = strip_prefix(path, raw_path, config.api_gateway_base_path, config.raw_base_path)
             return path, raw_path, ""
         if config.root_path == AUTO:
             return self._mount_from_event(path, raw_path)
