@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.peers import FRAMEWORK, PEER_VERSION, PEERS, SPEED, STORES, WEBSOCKET_PEER_VERSION, install
+from benchmarks.peers import CORE, FRAMEWORK, PEER_VERSION, PEERS, SPEED, STORES, WEBSOCKET_PEER_VERSION, install
 from benchmarks.rounds import Method
 
 __all__ = [
@@ -68,7 +68,7 @@ class Run:
             BenchmarkError: the peer could not be installed.
         """
         peers = [Side("0.22", self.folders("0.22"), PEER_VERSION)] if "0.22" in self.peers else []
-        return [Side("ours", (ROOT,)), *peers, Side("floor", (ROOT,), has_mangum=False)]
+        return [Side("ours", (ROOT, self.install(CORE))), *peers, Side("floor", (ROOT,), has_mangum=False)]
 
     def folders(self, peer: str) -> tuple[Path, ...]:
         """Where a peer is, and this package; it is installed if it is not yet.

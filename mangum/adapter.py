@@ -113,7 +113,8 @@ class Mangum:
             LoopError: called inside a running event loop; use `invoke` there. Or after `close`.
         """
         reply = KeptReply()
-        self._run(self._serve(event, context, reply), "`await handler.invoke(event, context)`", reply)
+        serve = self._observe if self._hooks else self._serve
+        self._run(serve(event, context, reply), "`await handler.invoke(event, context)`", reply)
         return reply.answer
 
     async def invoke(self, event: Any, context: LambdaContext | Any, reply: Reply | None = None) -> Any:
@@ -122,20 +123,18 @@ class Mangum:
         `reply` is for a runtime: it takes the answer as soon as that is complete, while the application may still be at
         work, or as a stream. Then `None` is returned.
         """
+        serve = self._observe if self._hooks else self._serve
         if reply is not None:
-            await self._serve(event, context, reply)
+            await serve(event, context, reply)
             return None
         kept = KeptReply()
-        await self._serve(event, context, kept)
+        await serve(event, context, kept)
         return kept.answer
 
-    async def _serve(self, event: Any, context: Any, reply: Reply) -> None:
-        if self._hooks:
-            await observe(self._hooks, event, context, partial(self._answer, event, context, reply))
-        else:
-            await self._answer(event, context, reply)
+    async def _observe(self, event: Any, context: Any, reply: Reply) -> None:
+        await observe(self._hooks, event, context, partial(self._serve, event, context, reply))
 
-    async def _answer(self, event: Any, context: Any, reply: Reply) -> None:
+    async def _serve(self, event: Any, context: Any, reply: Reply) -> None:
         """Find the handler, make the exchange, run the invocation: the reply gets the answer."""
         handler = self.infer(event, context)
         try:

@@ -42,6 +42,22 @@ class Deadline:
     there. A cancellation by anyone else passes through.
     """
 
+    __slots__ = (
+        "_before",
+        "_cancels",
+        "_host",
+        "_is_request_over",
+        "_reserve_s",
+        "_steps",
+        "_task",
+        "_watchdog",
+        "due",
+        "expired",
+        "next_step_at",
+        "scope",
+        "when_left",
+    )
+
     def __init__(self, watchdog: _Watchdog, due: float, reserve_s: float, host: asyncio.Task[Any]) -> None:
         """`host` is the invocation's task; `due` and all times here are in the loop's time."""
         self.due = due
@@ -72,7 +88,7 @@ class Deadline:
     def release(self) -> bool:
         """End the deadline, with the invocation. Returns whether nobody else has cancelled the host."""
         self._watchdog.forget(self)
-        return self._take_back()
+        return not self.expired or self._take_back()
 
     def step(self) -> bool:
         """Take the step that is due. Returns whether another one follows."""

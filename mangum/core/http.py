@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mangum.core.tasks import BackgroundTasks
+from mangum.core.tasks import BackgroundTasks, is_cancelled
 from mangum.exceptions import ResponseError, UnexpectedMessage
 from mangum.types import ASGI, Headers, LambdaHandler, Message, Response, Scope
 
@@ -83,13 +83,8 @@ class HTTPExchange:
 
     @staticmethod
     async def respond(handler: LambdaHandler, reply: Reply, scope: Scope | None, response: Response) -> None:
-        """Send a whole response; a 500 if the source cannot carry it. `scope` is the request's, for the log."""
-        try:
-            answer = handler(response)
-        except ResponseError as error:
-            logger.error("%s: %s", "A response" if scope is None else request_line(scope), error)
-            answer = handler(plain_response(500))
-        reply.send(answer)
+        """Send a whole response. `scope` is the request's, for the log."""
+        _send_whole(handler, reply, scope, response)
 
     @property
     def line(self) -> str:
@@ -111,23 +106,12 @@ class HTTPExchange:
         if state is not None:
             self._scope["state"] = state
         try:
-            await self._run_application()
-        except asyncio.CancelledError:
-            self._background.cancel()
-            raise
-        finally:
-            if self._background.host is not None:
-                await self._background.join()
-
-    async def _run_application(self) -> None:
-        task = asyncio.current_task()
-        before = task.cancelling() if task is not None else 0
-        try:
             await self._app(self._scope, self._receive, self._send)
         except Exception as error:
             self._fail(error)
         except asyncio.CancelledError as error:
-            if task is None or task.cancelling() > before:
+            if is_cancelled():
+                await self._background.cancel()
                 raise
             self._fail(error)  # of something that the application awaited, and that was cancelled
         else:
@@ -139,6 +123,8 @@ class HTTPExchange:
                 )
         if self.response is None and self.failure is None:
             await self._respond(plain_response(500))
+        if self._background.host is not None:
+            await self._background.join()
 
     def abandon(self) -> None:
         """A response that is not complete has not begun to be sent."""
@@ -155,6 +141,7 @@ class HTTPExchange:
             raise self.failure
 
     async def _respond(self, response: Response) -> None:
+        """Send a response of mangum's own."""
         try:
             await self.respond(self._handler, self._reply, self._scope, response)
         except Exception as error:
@@ -175,6 +162,26 @@ class HTTPExchange:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
+        body = self._read(message)
+        if body is None:
+            return
+        if message.get("more_body"):
+            self._chunks.append(body)
+            return
+        if self._chunks:
+            body = b"".join([*self._chunks, body])
+        response = self._complete(body)
+        try:
+            _send_whole(self._handler, self._reply, self._scope, response)
+        except Exception as error:  # for the caller: the application has done its part
+            self.failure = error
+
+    def _read(self, message: Message) -> bytes | None:
+        """A part of the body, or `None` for the start of the response.
+
+        Raises:
+            UnexpectedMessage: the message is not allowed here, or malformed.
+        """
         kind = message["type"]
         if self._status is None:
             if kind != "http.response.start":
@@ -184,33 +191,33 @@ class HTTPExchange:
                 raise UnexpectedMessage(f"http.response.start needs an integer `status`, not {status!r}.")
             self._headers = list(message.get("headers") or ())
             self._status = status
-        elif kind != "http.response.body" or self.response is not None:
+            return None
+        if kind != "http.response.body" or self.response is not None:
             raise UnexpectedMessage(
                 f"Unexpected {kind}: "
                 + ("the response has been started." if self.response is None else "the response is complete.")
             )
-        else:
-            body = message.get("body", b"")
-            if body.__class__ is not bytes:
-                body = _as_bytes(body)
-            await self._take(body, bool(message.get("more_body")))
+        body = message.get("body", b"")
+        return body if body.__class__ is bytes else _as_bytes(body)
 
-    async def _take(self, body: bytes, more: bool) -> None:
-        """Take a part of the body."""
-        if more:
-            self._chunks.append(body)
-            return
-        if self._chunks:
-            body = b"".join([*self._chunks, body])
-        response = self.response = {"status": self._status or 0, "headers": self._headers, "body": body}
-        await self._respond(response)
-        self._log_end()
-
-    def _log_end(self) -> None:
+    def _complete(self, body: bytes) -> Response:
+        response: Response = {"status": self._status or 0, "headers": self._headers, "body": body}
+        self.response = response
         if self._completed is not None:
             self._completed.set()
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s %s", request_line(self._scope), self._status)
+        return response
+
+
+def _send_whole(handler: LambdaHandler, reply: Reply, scope: Scope | None, response: Response) -> None:
+    """Send a whole response; a 500 if the source cannot carry it."""
+    try:
+        answer = handler(response)
+    except ResponseError as error:
+        logger.error("%s: %s", "A response" if scope is None else request_line(scope), error)
+        answer = handler(plain_response(500))
+    reply.send(answer)
 
 
 def _as_bytes(body: Any) -> bytes:

@@ -19,15 +19,17 @@ class IdleSelector(selectors.DefaultSelector):
         """Wait until no callback is ready: every task waits for something that has not come."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
+        self.select = self._select_or_tell  # type: ignore[method-assign] # only now, so that other turns stay as fast
         await waiter
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout == 0 or not self._waiters:
-            return super().select(timeout)
-        ready = super().select(0)  # what has come meanwhile is not waited for, and makes tasks ready
+    def _select_or_tell(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout == 0:
+            return super().select(0)
+        ready = super().select(0)  # whatever is ready by now makes a callback ready
         if not ready:
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
+            del self.select
         return ready

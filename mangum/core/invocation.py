@@ -86,7 +86,7 @@ async def run_invocation(exchange: Exchange, context: Any, lifespan: LifespanPol
         if exchange.has_tasks or lifespan.has_lifespan:
             failure = await _run_in_group(exchange, deadline, lifespan)
         else:
-            await lifespan.around(partial(_serve, exchange, deadline, None), None)
+            await exchange.run(lifespan.state, deadline, None)
     except asyncio.CancelledError as error:
         failure = error
     finally:

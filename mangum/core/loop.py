@@ -134,7 +134,8 @@ class WarmLoop:
         if self._submitted is not None:
             return self._submit(main, self._submitted, reply)
         with self._lock:
-            _spare_the_collector()
+            if not _is_spared:
+                _spare_the_collector()
             result = self._run(main, reply)
         if self._when_idle:
             self._call_when_idle()
@@ -143,7 +144,8 @@ class WarmLoop:
     def serve(self, main: Coroutine[Any, Any, T]) -> T:
         """`run`, while calls from other threads run on the loop at the same time."""
         with self._lock:
-            _spare_the_collector()
+            if not _is_spared:
+                _spare_the_collector()
             self._submitted = submitted = set[_Call]()
             try:
                 return self._run(main, None)
@@ -176,8 +178,10 @@ class WarmLoop:
             raise LoopError(refusal)
 
     def _run(self, main: Coroutine[Any, Any, T], reply: KeptReply | None) -> T:
-        loop = self._open()
-        if loop.is_running():
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            loop = self._open()
+        elif loop.is_running():
             main.close()
             raise LoopError("The process's event loop is running in another thread: call the handler from there.")
         token = _is_inside.set(True)
@@ -352,10 +356,9 @@ def _spare_the_collector() -> None:
     """In Lambda, exclude the objects that exist before the first event from garbage collection: they stay for the life
     of the process, and the first pass over them usually falls into the first request."""
     global _is_spared
-    if not _is_spared:
-        _is_spared = True
-        if "AWS_LAMBDA_RUNTIME_API" in os.environ:
-            gc.freeze()
+    _is_spared = True
+    if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+        gc.freeze()
 
 
 _is_spared = False

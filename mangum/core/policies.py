@@ -33,8 +33,13 @@ class LifespanPolicy(Protocol):
         """Whether a lifespan may be around the next invocation."""
         ...
 
-    async def around(self, serve: Serve, group: TaskGroup | None) -> None:
-        """Call `serve` while the application is up. `group` is the invocation's; there is one if `has_lifespan`.
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """The state for a request without a lifespan: empty if the application turned out not to support it."""
+        ...
+
+    async def around(self, serve: Serve, group: TaskGroup) -> None:
+        """Call `serve` while the application is up. `group` is the invocation's.
 
         Raises:
             LifespanFailure: startup or shutdown failed.
@@ -47,8 +52,9 @@ class NoLifespan:
     """Never."""
 
     has_lifespan = False
+    state = None
 
-    async def around(self, serve: Serve, group: TaskGroup | None) -> None:
+    async def around(self, serve: Serve, group: TaskGroup) -> None:
         await serve(None)
 
 
@@ -62,8 +68,12 @@ class PerInvocation:
         self._is_known = False  # whether the application has been seen to ask for its shutdown
         self._needs_task = False  # whether it cannot be served inside its `receive()`
 
-    async def around(self, serve: Serve, group: TaskGroup | None) -> None:
-        if group is None:  # the application does not support lifespan
+    @property
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    async def around(self, serve: Serve, group: TaskGroup) -> None:
+        if not self.has_lifespan:
             await serve({})
         elif self._needs_task:
             await self._around_in_task(serve, group)
@@ -122,6 +132,7 @@ class PerProcess:
     """Once: at the first invocation, or at `start`. The lifespan is a child of the loop's root task."""
 
     has_lifespan = True
+    state = None
 
     def __init__(self, app: ASGI, mode: LifespanMode, when_started: Callable[[], None]) -> None:
         """`when_started` is called with each startup."""
@@ -130,7 +141,7 @@ class PerProcess:
         self._when_started = when_started
         self._resident: _Resident | None = None
 
-    async def around(self, serve: Serve, group: TaskGroup | None) -> None:
+    async def around(self, serve: Serve, group: TaskGroup) -> None:
         await serve(await self.start())
 
     async def start(self) -> dict[str, Any]:

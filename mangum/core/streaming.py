@@ -75,15 +75,17 @@ class StreamedExchange(HTTPExchange):
             return {"type": "http.disconnect"}
         return await super()._receive()
 
-    async def _take(self, body: bytes, more: bool) -> None:
+    async def _send(self, message: Message) -> None:
+        body = self._read(message)
+        if body is None:
+            return
         if self._stream is None:
             prelude = self._streams.prelude(self._status or 0, self._headers)
             self._stream = self._reply.stream(prelude, self._disconnect)
         await self._stream.write(body)
-        if not more:  # it is out before the application hears of a disconnect
+        if not message.get("more_body"):
             self._stream.end()
-            self.response = {"status": self._status or 0, "headers": self._headers, "body": b""}
-            self._log_end()
+            self._complete(b"")  # the body is out before the application hears of a disconnect
 
     def _disconnect(self) -> None:
         """The client has disconnected."""

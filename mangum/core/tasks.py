@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-__all__ = ["BackgroundTasks", "begin", "first_error", "task_group"]
+__all__ = ["BackgroundTasks", "begin", "first_error", "is_cancelled", "task_group"]
 
 logger = logging.getLogger("mangum")
 
@@ -28,6 +28,13 @@ def begin(
 ) -> asyncio.Task[T]:
     """Run a coroutine in a task that the caller waits for: at once as far as it comes, if Python can do that."""
     return asyncio.Task(work, loop=loop, context=context, **_BEGINS_AT_ONCE)
+
+
+def is_cancelled() -> bool:
+    """Whether someone asked the current task to stop. If not, a `CancelledError` that comes out of an application is an
+    error of its own: it awaited something that was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -99,10 +106,11 @@ class BackgroundTasks:
             family |= found
         return {task for task in asyncio.all_tasks() if id(task) in family}
 
-    def cancel(self) -> None:
-        """Cancel the tasks."""
+    async def cancel(self) -> None:
+        """Cancel the tasks, and wait for their end."""
         if self.host is not None:
             self.host.cancel()
+            await self.join()
 
     async def join(self) -> None:
         """Wait for the tasks. Cancelling the caller cancels them."""

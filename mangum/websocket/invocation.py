@@ -153,10 +153,9 @@ class WebSocketExchange:
         except Exception as error:
             self._failure = error
         except asyncio.CancelledError:
-            self._background.cancel()
+            await self._background.cancel()
             raise
-        finally:
-            await self._background.join()
+        await self._background.join()
 
     def _answer(self, answer: dict[str, Any]) -> None:
         self.is_answered = True
