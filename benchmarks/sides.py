@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.peers import CORE, FRAMEWORK, PEER_VERSION, PEERS, SPEED, STORES, WEBSOCKET_PEER_VERSION, install
+from benchmarks.peers import FRAMEWORK, PEER_VERSION, PEERS, SPEED, STORES, WEBSOCKET_PEER_VERSION, install
 from benchmarks.rounds import Method
 
 __all__ = [
+    "CORE",
     "PINS",
     "ROOT",
     "Run",
@@ -26,6 +27,7 @@ __all__ = [
     "WorkerProcess",
     "anyio_sides",
     "collector",
+    "linked",
     "spawn",
     "start",
     "start_all",
@@ -35,6 +37,9 @@ __all__ = [
 ROOT = Path(__file__).resolve().parent.parent
 
 _PEER_CACHE = ROOT / ".cache" / "benchmarks"
+
+# What this project needs: anyio and what that needs.
+CORE = ("anyio", "idna", "sniffio", "typing_extensions")
 
 _EXIT_S = 10.0
 
@@ -68,7 +73,7 @@ class Run:
             BenchmarkError: the peer could not be installed.
         """
         peers = [Side("0.22", self.folders("0.22"), PEER_VERSION)] if "0.22" in self.peers else []
-        return [Side("ours", (ROOT, self.install(CORE))), *peers, Side("floor", (ROOT,), has_mangum=False)]
+        return [Side("ours", (ROOT, linked(*CORE))), *peers, Side("floor", (ROOT,), has_mangum=False)]
 
     def folders(self, peer: str) -> tuple[Path, ...]:
         """Where a peer is, and this package; it is installed if it is not yet.
@@ -111,6 +116,21 @@ class Run:
     def boto3_side(self) -> Side:
         """boto3, as it was installed beside mangum 0.12."""
         return Side("boto3", self.folders("0.12"), has_mangum=False)
+
+
+def linked(*packages: str) -> Path:
+    """A folder with packages that this interpreter has, and nothing else. One that it does not have is left out: which
+    those of anyio are depends on its version."""
+    folder = _PEER_CACHE / "-".join((*packages, sys.implementation.cache_tag or "python"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.origin is not None:
+            origin = Path(spec.origin)
+            target = origin.parent if origin.name == "__init__.py" else origin
+            with suppress(FileExistsError):  # another run has made it
+                (folder / target.name).symlink_to(target)
+    return folder
 
 
 def anyio_sides() -> list[Side]:

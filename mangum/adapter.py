@@ -16,6 +16,7 @@ from mangum.core.http import HTTPExchange, plain_response
 from mangum.core.invocation import Exchange, run_invocation, warm_up
 from mangum.core.loop import warm_loop
 from mangum.core.reply import KeptReply
+from mangum.core.root import adopt
 from mangum.core.sandbox import Sandbox
 from mangum.exceptions import ConfigurationError, LoopError, RequestRefused, UnsupportedEvent
 from mangum.handlers import handler_class
@@ -291,7 +292,7 @@ def _hub(dsn: str, config: Config, *, is_observed: bool) -> tuple[Hub, type[WebS
 
     observe_calls = ObservedCalls if is_observed else None
     return Hub(
-        Store.of(dsn, observe_calls), ManagementAPI(config.api_gateway_region_name), observe_calls
+        Store.of(dsn, observe_calls, adopt), ManagementAPI(config.api_gateway_region_name), observe_calls
     ), WebSocketEvent
 
 

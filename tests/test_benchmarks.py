@@ -73,14 +73,15 @@ def row(group: str, name: str, ours: float, theirs: float | None) -> Row:
 
 
 def test_a_target_is_met_if_its_worst_case_is() -> None:
-    off = [row("lifespan off", "ALB", 8.0, 10.0), row("lifespan off", "VPC Lattice v1", 9.0, None)]
-    default = [row("default", "ALB", 5.0, 10.0), row("default", "Lambda@Edge", 8.0, 10.0)]
+    off = [row("lifespan off", "HTTP API 2.0", 8.0, 10.0), row("lifespan off", "VPC Lattice v1", 9.0, None)]
+    fastapi = "FastAPI, a `def` endpoint, HTTP API 2.0"
+    threads = [row(fastapi, "lifespan off", 5.0, 10.0), row(fastapi, "default", 8.0, 10.0)]
 
-    verdicts = judge([Outcome("warm", rows=off + default), Outcome("memory")])
+    verdicts = judge([Outcome("warm", rows=off + threads), Outcome("memory")])
 
     assert verdicts == [
-        Verdict("warm, lifespan off", 0.85, 0.8, "lifespan off, ALB", cases=1, cases_met=1),
-        Verdict("warm, default", 0.70, 0.8, "default, Lambda@Edge", cases=2, cases_met=1),
+        Verdict("warm, lifespan off", 0.85, 0.8, "lifespan off, HTTP API 2.0", cases=1, cases_met=1),
+        Verdict("warm, FastAPI, `def` endpoint", 0.70, 0.8, f"{fastapi}, default", cases=2, cases_met=1),
     ]
     assert [verdict.is_met for verdict in verdicts] == [True, False]
 

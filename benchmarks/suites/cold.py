@@ -20,7 +20,7 @@ from benchmarks.suites.functions import write_function
 from benchmarks.suites.servers import serving
 from benchmarks.work.app import HELLO
 from benchmarks.work.events import SOURCES
-from benchmarks.work.functions import MANGUM_FUNCTIONS, OTHER_FUNCTIONS, RAW
+from benchmarks.work.functions import MANGUM_FUNCTIONS, OTHER_FUNCTIONS, RAW, RAW_OFF
 
 __all__ = ["OTHER_WAYS", "run_cold"]
 
@@ -32,7 +32,7 @@ _MOST_MODULES = 12
 
 
 def run_cold(run: Run) -> Outcome:
-    """Three applications under both mangums, and a hello-world by the other ways."""
+    """Four applications under both mangums, and a hello-world by the other ways."""
     answers: list[Row] = []
     imports: list[Row] = []
     others: list[Row] = []
@@ -41,14 +41,15 @@ def run_cold(run: Run) -> Outcome:
         for app, code in MANGUM_FUNCTIONS.items():
             run.tell(app)
             sides = [side for side in run.mangum_sides() if side.has_mangum]
-            if app != RAW:
+            is_raw = app in (RAW, RAW_OFF)
+            if not is_raw:
                 if "0.22" not in run.peers:  # FastAPI comes from the registry as it does
                     continue
                 sides = run.with_framework(sides)
             folders = {side.name: _function_of(side, root / app, code) for side in sides}
             if app == RAW:
                 folders["floor"] = write_function(root / app / "floor", OTHER_FUNCTIONS["floor"], [])
-            rounds = run.method.processes if app == RAW else max(2, run.method.processes // 3)
+            rounds = run.method.processes if is_raw else max(2, run.method.processes // 3)
             both = take_turns({side: partial(_start, folder) for side, folder in folders.items()}, rounds)
             for group, index, found in ((_IMPORT, 0, imports), (_ANSWER, 1, answers)):
                 summaries = {side: summarize([each[index] for each in pairs]) for side, pairs in both.items()}

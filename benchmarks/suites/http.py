@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import product
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
@@ -23,7 +24,10 @@ _MODES = (
     ("default", "invocation", "invocation"),
     ("process scope (0.22: default)", "process", "invocation"),
 )
-_FASTAPI = "FastAPI, five routes, HTTP API 2.0"
+_FASTAPI = {
+    "FastAPI, five routes, HTTP API 2.0": "warm_fastapi",
+    "FastAPI, a `def` endpoint, HTTP API 2.0": "warm_fastapi_def",
+}
 OTHER_WAYS = "a hello-world by other ways, HTTP API 2.0 (ours: default)"
 _NO_HANDLER = {"0.22": "no handler"}
 _ENTRIES = (0, 10, 1_000)
@@ -67,11 +71,11 @@ def _served(group: str, source: str, requests: dict[str, dict[str, Any]]) -> Cas
 
 
 def _fastapi_cases() -> Iterator[Case]:
-    for group, ours, peers in _MODES:
+    for (name, operation), (group, ours, peers) in product(_FASTAPI.items(), _MODES):
         requests = {
-            side: {"operation": "warm_fastapi", "lifespan": mode} for side, mode in (("ours", ours), ("0.22", peers))
+            side: {"operation": operation, "lifespan": mode} for side, mode in (("ours", ours), ("0.22", peers))
         }
-        yield Case(_FASTAPI, group, requests)
+        yield Case(name, group, requests)
 
 
 def _other_ways(run: Run) -> list[Row]:

@@ -15,7 +15,7 @@ from time import perf_counter
 from benchmarks.errors import BenchmarkError
 from benchmarks.peers import FRAMEWORK, HTTPTOOLS, OTHER_HANDLERS, SPEED
 from benchmarks.rounds import Sample
-from benchmarks.sides import ROOT, Run
+from benchmarks.sides import CORE, ROOT, Run, linked
 from benchmarks.suites.functions import write_function
 from benchmarks.suites.lambda_service import LambdaService, lambda_service
 from benchmarks.work.events import SOURCES
@@ -142,31 +142,24 @@ def runtimes(run: Run, root: Path) -> dict[str, Runtime]:
     own = ROOT / "mangum"
     command = ("-m", "mangum.runtime", "function.handler")
     if not run.peers:
-        packages = [own, _installed("httptools")]
+        packages = [own, linked(*CORE, "httptools")]
         alone = {app: code for app, code in _FUNCTIONS.items() if app != FASTAPI_5}
         return {OURS: Runtime(OURS, command, packages, root, alone), **found}
     framework = run.install(FRAMEWORK)
-    found[OURS] = Runtime(OURS, command, [own, run.install(HTTPTOOLS)], root, _FUNCTIONS, framework)
-    found[FAST] = Runtime(FAST, command, [own, run.install(SPEED)], root, {RAW: _FUNCTIONS[RAW]})
+    found[OURS] = Runtime(OURS, command, [own, linked(*CORE), run.install(HTTPTOOLS)], root, _FUNCTIONS, framework)
+    found[FAST] = Runtime(FAST, command, [own, linked(*CORE), run.install(SPEED)], root, {RAW: _FUNCTIONS[RAW]})
     if "awslambdaric" in run.peers:
         aws, _ = run.folders("awslambdaric")
         command = ("-m", "awslambdaric", "function.handler")
         if "0.22" in run.peers:
             found[PEER] = Runtime(PEER, command, [run.folders("0.22")[0], aws], root, _FUNCTIONS, framework)
         name = "awslambdaric, ours"
-        found[name] = Runtime(name, command, [own, aws], root, {RAW: _FUNCTIONS[RAW]})
+        found[name] = Runtime(name, command, [own, linked(*CORE), aws], root, {RAW: _FUNCTIONS[RAW]})
         for peer in OTHER_HANDLERS:
             if peer in run.peers:
                 name = f"awslambdaric, {peer}"
                 found[name] = Runtime(name, command, [run.folders(peer)[0], aws], root, {RAW: OTHER_FUNCTIONS[peer]})
     return found
-
-
-def _installed(package: str) -> Path:
-    spec = find_spec(package)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent
 
 
 def on_cpu_s(process: subprocess.Popen[bytes]) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["FASTAPI_5", "FASTAPI_100", "MANGUM_FUNCTIONS", "OTHER_FUNCTIONS", "RAW", "load"]
+__all__ = ["FASTAPI_5", "FASTAPI_100", "FASTAPI_DEF", "MANGUM_FUNCTIONS", "OTHER_FUNCTIONS", "RAW", "RAW_OFF", "load"]
 
 RAW = "raw ASGI"
+RAW_OFF = "raw ASGI, lifespan off"
 FASTAPI_5 = "FastAPI, 5 routes"
 FASTAPI_100 = "FastAPI, 100 routes and models"
 
@@ -47,8 +48,12 @@ async def item_{n}(item_id: int, item: Item{n}, q: Optional[str] = None):
 """
 _MANGUM = "handler = Mangum(app)\n"
 
+# An endpoint that a worker thread runs.
+FASTAPI_DEF = (_FASTAPI + "".join(_ROUTE.format(n=n) for n in range(4))).replace("async def hello", "def hello")
+
 MANGUM_FUNCTIONS = {
     RAW: "from hello_app import hello\nfrom mangum import Mangum\n\nhandler = Mangum(hello)\n",
+    RAW_OFF: 'from hello_app import hello\nfrom mangum import Mangum\n\nhandler = Mangum(hello, lifespan="off")\n',
     FASTAPI_5: _FASTAPI + "".join(_ROUTE.format(n=n) for n in range(4)) + _MANGUM,
     FASTAPI_100: _FASTAPI + "".join(_MODEL_ROUTE.format(n=n) for n in range(99)) + _MANGUM,
 }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.work import floors, payloads
 from benchmarks.work.app import HELLO, HELLO_HEADERS, hello, reading, sending, with_state
 from benchmarks.work.events import SOURCES, Context, http_api_post
-from benchmarks.work.functions import FASTAPI_5, MANGUM_FUNCTIONS, load
+from benchmarks.work.functions import FASTAPI_5, FASTAPI_DEF, MANGUM_FUNCTIONS, load
 
 if TYPE_CHECKING:
     from mangum import Mangum
@@ -109,6 +109,11 @@ def warm(source: str, lifespan: str) -> Operation:
 def warm_fastapi(lifespan: str) -> Operation:
     """One invocation of FastAPI, by one route of five. `lifespan` as in `warm`."""
     return _invocations(_adapter(load(MANGUM_FUNCTIONS[FASTAPI_5])["app"], lifespan), SOURCES["HTTP API 2.0"], HELLO)
+
+
+def warm_fastapi_def(lifespan: str) -> Operation:
+    """The same, by an endpoint that a worker thread runs."""
+    return _invocations(_adapter(load(FASTAPI_DEF)["app"], lifespan), SOURCES["HTTP API 2.0"], HELLO)
 
 
 def warm_state(entries: int, lifespan: str) -> Operation:
@@ -208,6 +213,7 @@ OPERATIONS: dict[str, Callable[..., Operation]] = {
         bare,
         warm,
         warm_fastapi,
+        warm_fastapi_def,
         warm_state,
         response_body,
         request_body,

@@ -22,6 +22,7 @@ logger = logging.getLogger("mangum.backends")
 
 T = TypeVar("T")
 Drop: TypeAlias = Callable[[], Awaitable[None]]
+WhenLeft: TypeAlias = Callable[[asyncio.Task[Any], str], None]
 
 # API Gateway closes a connection after two hours, and its DISCONNECT is best effort:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
@@ -99,8 +100,11 @@ class Store:
     a group name that no store could keep, and is bounded in time.
     """
 
-    def __init__(self, backend: Backend, dsn: DSN) -> None:
+    def __init__(self, backend: Backend, dsn: DSN, when_left: WhenLeft | None = None) -> None:
+        """`when_left` takes the task of an attempt that does not end, though it was cancelled and its connections were
+        dropped, and what to call it."""
         self.name = str(dsn)
+        self._when_left = when_left
         self._dsn = dsn
         self._backend = backend
         self._loop: asyncio.AbstractEventLoop | None = None  # where it is open
@@ -108,15 +112,15 @@ class Store:
         self._locks: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     @classmethod
-    def of(cls, dsn: str, observe: Callable[[Backend], Any] | None = None) -> Store:
-        """The store that a DSN names. `observe` wraps its backend for observers.
+    def of(cls, dsn: str, observe: Callable[[Backend], Any] | None = None, when_left: WhenLeft | None = None) -> Store:
+        """The store that a DSN names. `observe` wraps its backend for observers; see `__init__` for `when_left`.
 
         Raises:
             ConfigurationError: see `backend_of`.
         """
         parsed = DSN.parse(dsn)
         backend = backend_of(parsed)
-        return cls(backend if observe is None else observe(backend), parsed)
+        return cls(backend if observe is None else observe(backend), parsed, when_left)
 
     @property
     def value_limit(self) -> int | None:
@@ -266,7 +270,7 @@ class Store:
     async def _attempt(self, operation: Callable[[], Awaitable[T]], limit_s: float, drop: Drop) -> T:
         """One attempt, which has ended when this returns, and at the latest when its connections have been dropped:
         libraries wait for a silent connection even when they are cancelled."""
-        task = asyncio.ensure_future(operation())
+        task = asyncio.get_running_loop().create_task(_await(operation))
         try:
             await asyncio.wait([task], timeout=limit_s)
             if not task.done():
@@ -278,14 +282,19 @@ class Store:
             raise ConnectionAbortedError("Its connection was dropped.")
         return task.result()
 
-    async def _end(self, task: asyncio.Future[T], drop: Drop) -> None:
-        task.cancel()
-        await asyncio.wait([task], timeout=_CANCEL_S)
-        if not task.done():
-            await drop()
+    async def _end(self, task: asyncio.Task[T], drop: Drop) -> None:
+        try:
+            task.cancel()
             await asyncio.wait([task], timeout=_CANCEL_S)
-        if task.done() and not task.cancelled():
-            task.exception()  # fetched, so that the loop does not report it as lost
+            if not task.done():
+                await drop()
+                await asyncio.wait([task], timeout=_CANCEL_S)
+        finally:
+            if not task.done():
+                if self._when_left is not None:
+                    self._when_left(task, f"A call of the store {self.name}")
+            elif not task.cancelled():
+                task.exception()  # fetched, so that the loop does not report it as lost
 
     async def _drop(self, generation: int) -> None:
         """Drop the connections of a generation, unless that has been done."""
@@ -325,6 +334,10 @@ def _check_name(name: Any) -> None:
         raise ValueError(
             f"A connection id or group name has 1 to {_LONGEST_NAME} bytes of UTF-8 and no NUL; this one has {size:,}."
         )
+
+
+async def _await(operation: Callable[[], Awaitable[T]]) -> T:
+    return await operation()
 
 
 def _time_left(end: float) -> float:
