@@ -523,3 +523,24 @@ def test_a_backend_says_what_it_does_not_need_to() -> None:
     backend.data.records["old"] = Entry("old", b"", 0)
     asyncio.run(Store(backend, DSN.parse("memory://expiring")).purge())
     assert "old" in backend.data.records
+
+
+@pytest.mark.anyio
+async def test_an_attempt_that_does_not_end_is_left_with_its_name(store: Store, backend: Unsteady) -> None:
+    """The caller gets its error in time. The task is not lost: it is handed over."""
+    left: list[tuple[asyncio.Task[Any], str]] = []
+    over = asyncio.Event()
+    store = Store(backend, DSN.parse("memory://ann:hush@unsteady"), lambda task, name: left.append((task, name)))
+
+    async def never_ends() -> None:
+        while not over.is_set():
+            with suppress(asyncio.CancelledError):
+                await over.wait()
+
+    backend.troubles["load"] = deque([never_ends, never_ends])
+    with pytest.raises(BackendError, match="did not answer"):
+        await store.load("connection")
+    assert [name for _, name in left] == ["A call of the store memory://ann:***@unsteady"] * 2
+    assert not any(task.done() for task, _ in left)
+    over.set()
+    await asyncio.wait([task for task, _ in left])

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import json
 import re
+import socket
 import time
 import uuid
 from collections import deque
@@ -27,6 +28,7 @@ _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 _ERROR_TYPE = "lambda-runtime-function-error-type"
 _ERROR_BODY = "lambda-runtime-function-error-body"
 _PRELUDE_KEYS = {"statusCode", "headers", "multiValueHeaders", "cookies"}
+_RECEIVE_BUFFER_BYTES = 2**20
 _TURNS_TO_BEGIN = 5
 _ABOUT = re.compile("/invocation/([^/]+)/(?:response|error)$")
 _INTEGRATION = "application/vnd.awslambda.http-integration-response"
@@ -186,7 +188,12 @@ class RuntimeAPIServer:
     async def listen(self) -> None:
         """Open the port: the same one again, after `refuse`."""
         port = int(self.address.partition(":")[2] or 0)
-        self._server = await asyncio.start_server(self._converse, "127.0.0.1", port, limit=2**22)
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Set by hand, the kernel does not let it grow: up to 32 MB, where the machine is set so.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        listener.bind(("127.0.0.1", port))
+        self._server = await asyncio.start_server(self._converse, sock=listener, limit=2**22)
         host, port = self._server.sockets[0].getsockname()
         self.address = f"{host}:{port}"
 
