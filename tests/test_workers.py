@@ -190,6 +190,18 @@ async def test_what_it_prints(
     assert out.count("x" * 100) == 20_000
 
 
+async def test_a_line_without_an_end_belongs_to_its_invocation(
+    board: Switchboard, tmp_path: Path, runtime: list[str], own_runtime: list[str]
+) -> None:
+    for command in (runtime, own_runtime):
+        async with Workers(settings(tmp_path), 1, command) as workers:
+            codes = ("sys.stdout.write('one'); sys.stderr.write('two')", "print(); print('three')", "pass")
+            first, second, third = invocations = [event(code) for code in codes]
+            for invocation in invocations:
+                await workers.invoke(invocation)
+        assert (sorted(first.lines), second.lines, third.lines) == (["one", "two"], ["three"], [])
+
+
 async def test_a_process_whose_end_has_been_seen_gets_no_event(board: Switchboard, tmp_path: Path) -> None:
     async with Workers(settings(tmp_path), 1) as workers:
         pid = await run(workers, PID)
@@ -446,8 +458,13 @@ def own_runtime(tmp_path: Path) -> list[str]:
 
 
 async def test_work_after_the_answer(
-    board: Switchboard, tmp_path: Path, own_runtime: list[str], caplog: pytest.LogCaptureFixture
+    board: Switchboard,
+    tmp_path: Path,
+    own_runtime: list[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", "")  # what its process prints is seen all the same
     async with Workers(settings(tmp_path, timeout_s=1), 1, own_runtime) as workers:
         work = event("import tests_of_workers as here; here.meet(); print('worked')")
         assert json.loads(await answer(workers, work)) == work.event

@@ -226,9 +226,11 @@ class _Worker:
                 with self._noting(invocation, delivery):
                     self._api.deliver(delivery)
                     await asyncio.wait([delivery.answer])
+                self._process.read_output()
                 _pass_on(delivery.answer, answer)
                 self.has_answered = True
                 await self._api.wait_ready()
+            self._process.end_lines()  # what is printed next belongs to the next invocation
         except TimeoutError:
             raise FunctionTimedOut(self._settings.timeout_s) from None
         finally:
@@ -259,6 +261,7 @@ class _Worker:
         own = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
         return {
             **own,
+            "PYTHONUNBUFFERED": "1",  # a line is shown when it is printed, whichever runtime runs the function
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
             **self._settings.variables(),
             "AWS_LAMBDA_RUNTIME_API": address,
