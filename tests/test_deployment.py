@@ -232,7 +232,7 @@ class TestLogs:
 
         say("first")
         command = [sys.executable, "-m", "mangum", "logs", "--follow", "--endpoint-url", cloud.url]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONUNBUFFERED": ""}
         with subprocess.Popen(command, cwd=deployed, env=environment, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline().endswith("  first\n")

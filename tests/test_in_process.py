@@ -255,6 +255,21 @@ async def test_streams_keep_their_descriptor_and_stay_open(code: FunctionFolder)
         assert not stream.closed
 
 
+async def test_a_line_reaches_a_pipe_when_it_is_printed(code: FunctionFolder, tmp_path: Path) -> None:
+    code.write("""
+        from pathlib import Path
+
+        def handler(event, context):
+            print("a line")
+            return Path(event["output"]).read_text()
+    """)
+    output = tmp_path / "output"
+    with open(output, "w") as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        async with InProcess(code.settings()) as function:
+            assert json.loads(await function.invoke(invocation(output=str(output)))) == "a line\n"
+
+
 async def test_a_long_log_is_cut(code: FunctionFolder) -> None:
     code.write("""
         def handler(event, context):
