@@ -420,18 +420,18 @@ async def test_reloading(code: FunctionFolder, caplog: pytest.LogCaptureFixture)
     async with InProcess(code.settings()) as function:
         assert await function.invoke(invocation()) == "1"
         helper.write("VALUE = 2")
-        await function.reload([helper.path])
+        await function.reload()
         again = invocation()
         assert await function.invoke(again) == "2"
         assert again.is_cold
 
         helper.write("VALUE = ")
-        await function.reload([helper.path])
+        await function.reload()
         assert "The function cannot be loaded, until its code changes" in caplog.text
         with pytest.raises(FunctionFailed, match=r"^Runtime\.ImportModuleError: "):
             await function.invoke(invocation())
         helper.write("VALUE = 3")
-        await function.reload([helper.path, code.folder / "gone.py"])
+        await function.reload()
         assert await function.invoke(invocation()) == "3"
     helper.forget()
 
@@ -440,12 +440,12 @@ async def test_reloading_code_that_was_broken_when_an_event_came(code: FunctionF
     code.write("def handler(event, context): return 1")
     async with InProcess(code.settings()) as function:
         code.write("def handler(event, context:")
-        await function.reload([code.path])
+        await function.reload()
         code.write("def handler(event, context): return 2")  # unseen, as a watcher may be late
         assert await function.invoke(invocation()) == "2"
     async with InProcess(code.settings()) as function:
         code.write("def handler(event, context:")
-        await function.reload([code.path])  # and it ends so
+        await function.reload()  # and it ends so
 
 
 async def test_one_event_at_a_time_in_their_order(code: FunctionFolder) -> None:

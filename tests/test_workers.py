@@ -136,7 +136,8 @@ async def test_what_goes_wrong(board: Switchboard, tmp_path: Path, runtime: list
         assert invocation.lines[0] == "before"
         await workers.invoke(after)
         # AWS's runtime ends when its answer is refused.
-        is_cold = code in ENDS or ("awslambdaric" in runtime and error_type == "Function.ResponseSizeTooLarge")
+        ends = runtime == RUNTIMES["awslambdaric"](TARGET) and error_type == "Function.ResponseSizeTooLarge"
+        is_cold = code in ENDS or ends
         assert (after.is_cold, after.failure) == (is_cold, None)
 
 
@@ -348,18 +349,18 @@ async def test_reload(board: Switchboard, tmp_path: Path, runtime: list[str]) ->
         busy = tasks.create_task(run(workers, "here.meet()\nanswer = 'VERSION' in globals()"))
         await board.until(lambda: board.waiting == 1)
         module.write_text(f"{old}\nVERSION = 2\n")
-        await workers.reload([module])
+        await workers.reload()
         first = event("answer = VERSION")
         assert (await workers.invoke(first), first.is_cold) == ("2", True)
         await board.release(1)
         assert await busy is False
         await board.until(lambda: board.alive == 1)  # the old ones have ended
         module.write_text("1 / 0")
-        await workers.reload([module])
+        await workers.reload()
         with pytest.raises(FunctionFailed, match="ZeroDivisionError"):
             await workers.invoke(event("answer = 3"))
         module.write_text(f"{old}\nVERSION = 4\n")
-        await workers.reload([module])
+        await workers.reload()
         assert await run(workers, "answer = VERSION") == 4
 
 
@@ -417,7 +418,7 @@ async def test_a_process_that_does_not_want_to_end(
     monkeypatch.setattr(workers_module, "_STOP_S", 0.2)
     async with Workers(settings(tmp_path), 1) as workers:
         await run(workers, STAYS)
-        await workers.reload([])
+        await workers.reload()
         await board.until(lambda: board.alive == 0)
 
 
@@ -584,7 +585,7 @@ async def test_the_gateway_is_stopped_while_a_process_starts(board: Switchboard,
 async def test_the_gateway_is_stopped_while_processes_end(board: Switchboard, tmp_path: Path) -> None:
     async with Workers(settings(tmp_path), 1) as workers:
         await run(workers, STAYS)
-        await workers.reload([])
+        await workers.reload()
         await asyncio.sleep(0)  # it is asked to end, and does not
     assert board.alive == 0
     gc.collect()

@@ -9,9 +9,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
-from pathlib import Path
 from types import TracebackType
 
 import anyio
@@ -50,7 +49,7 @@ def _own_runtime(target: str) -> list[str]:
 def _aws_runtime(target: str) -> list[str]:
     if importlib.util.find_spec("awslambdaric") is None:
         raise ConfigurationError("AWS's runtime for Python is not installed: pip install awslambdaric")
-    return [sys.executable, "-m", "awslambdaric", target.replace(":", ".")]
+    return [sys.executable, "-m", "mangum.local.workers.aws_runtime", target.replace(":", ".")]
 
 
 # By name, what makes the command that runs "module:attribute". Each raises `ConfigurationError` if it cannot.
@@ -106,7 +105,7 @@ class Workers(Function):
             invocation.answer = result
         return result
 
-    async def reload(self, changed: Collection[Path]) -> None:
+    async def reload(self) -> None:
         self._generation += 1
         while self._idle:
             self._tasks.start_soon(self._idle.pop().stop)

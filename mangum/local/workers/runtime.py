@@ -6,9 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from mangum.adapter import Mangum
+from mangum.local.own_code import fresh_imports
 from mangum.local.stopwatch import PARTS_HEADER, Stopwatch
 from mangum.replies import Reply, Stream
 from mangum.runtime.answers import Answer
@@ -65,4 +67,5 @@ class MeasuredReply(Reply):
 def main() -> None:
     """Run what the command line names, as the environment says."""
     settings = Settings.of(sys.argv[1:], os.environ)._replace(patience_s=_PATIENCE_S)
-    raise SystemExit(MeasuredRuntime(settings).run())
+    with fresh_imports(Path(os.environ["LAMBDA_TASK_ROOT"])):
+        raise SystemExit(MeasuredRuntime(settings).run())
