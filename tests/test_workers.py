@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
+import io
 import json
 import logging
 import os
@@ -189,6 +190,30 @@ async def test_what_it_prints(
     assert out.startswith("one\n")
     assert "two\n" in err
     assert out.count("x" * 100) == 20_000
+
+
+async def test_what_it_prints_is_as_on_lambda_whatever_this_machine_is_set_to(
+    board: Switchboard, tmp_path: Path, runtime: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    for name, value in (elsewhere | {"TZ": "Asia/Tokyo"}).items():
+        monkeypatch.setenv(name, value)
+    async with Workers(settings(tmp_path), 1, runtime) as workers:
+        invocation = event("print('é €', time.localtime().tm_gmtoff)\nprint('ü', file=sys.stderr)")
+        await workers.invoke(invocation)
+    assert sorted(invocation.lines) == ["é € 0", "ü"]
+
+
+async def test_a_letter_that_the_terminal_does_not_have(
+    board: Switchboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, "latin-1"))
+    async with Workers(settings(tmp_path), 1) as workers:
+        invocation = event("print('é €')\nprint('two')")
+        await workers.invoke(invocation)
+    assert invocation.lines == ["é €", "two"]
+    assert shown.getvalue() == b"\xe9 \\u20ac\ntwo\n"
 
 
 async def test_a_line_without_an_end_belongs_to_its_invocation(

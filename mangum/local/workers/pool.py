@@ -38,8 +38,10 @@ logger = logging.getLogger("mangum.local")
 _INIT_S = 10.0
 _STOP_S = 2.0
 _FREE_S = 0.1  # for one that has answered and asks for the next event in a moment, before another is started
-# They would tell a runtime that it is on Lambda, with its log socket or many events at once.
-_FOREIGN = frozenset({"AWS_LAMBDA_MAX_CONCURRENCY", "_LAMBDA_TELEMETRY_LOG_FD"})
+# The first two would tell a runtime that it is on Lambda, with its log socket or many events at once.
+_FOREIGN = frozenset({"AWS_LAMBDA_MAX_CONCURRENCY", "_LAMBDA_TELEMETRY_LOG_FD", "PYTHONIOENCODING"})
+# What is printed on Lambda is UTF-8, is seen at once, and has times in UTC, whatever this machine is set to.
+_AS_ON_LAMBDA = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "TZ": ":UTC"}
 
 
 def _own_runtime(target: str) -> list[str]:
@@ -260,7 +262,7 @@ class _Worker:
         own = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
         return {
             **own,
-            "PYTHONUNBUFFERED": "1",  # a line is shown when it is printed, whichever runtime runs the function
+            **_AS_ON_LAMBDA,
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
             **self._settings.variables(),
             "AWS_LAMBDA_RUNTIME_API": address,
@@ -268,7 +270,8 @@ class _Worker:
 
     def _note(self, line: str, is_stdout: bool) -> None:
         stream = sys.stdout if is_stdout else sys.stderr
-        stream.write(f"{line}\n")
+        encoding = stream.encoding or "utf-8"
+        stream.write(f"{line}\n".encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
         if self._invocation is not None:
             self._invocation.log(line)
