@@ -33,6 +33,11 @@ from tests.sources import FRONT_DOORS, FrontDoor
 
 EVENTS = Path(__file__).parent / "events"
 
+# The servers of the tests are on this machine: no proxy leads to them, and PostgreSQL's variables mean another server.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
+for variable in [name for name in os.environ if name.startswith("PG")]:
+    del os.environ[variable]
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=5_000)
