@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,14 @@ from tests.servers.sqlite import sqlite_dsn as sqlite_dsn
 from tests.sources import FRONT_DOORS, FrontDoor
 
 EVENTS = Path(__file__).parent / "events"
+
+# A shell starts what runs in the background with SIGINT ignored, which its processes inherit: tests send it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+# The servers of the tests are on this machine: no proxy leads to them, and PostgreSQL's variables mean another server.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
+for variable in [name for name in os.environ if name.startswith("PG")]:
+    del os.environ[variable]
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, print_blob=True)

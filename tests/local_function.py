@@ -29,7 +29,7 @@ class Answering(Function):
     async def invoke(self, invocation: Invocation) -> str:
         return json.dumps(await self._answer(json.loads(json.dumps(invocation.event))))
 
-    async def reload(self, changed: object) -> None:
+    async def reload(self) -> None:
         raise NotImplementedError
 
 

@@ -68,7 +68,7 @@ each_behind_proxy = pytest.mark.parametrize("server", BEHIND_PROXY, indirect=Tru
 
 
 def record() -> Entry:
-    return Entry(uuid4().hex, b"value", int(time.time()) + 600)
+    return Entry(uuid4().hex, b"value", int(time.time()) + 86_400)
 
 
 @contextmanager

@@ -177,6 +177,7 @@ class TestRequirements:
 
     def test_uv(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        monkeypatch.setenv("UV_CACHE_DIR", str(folder / "cache"))  # nothing may be written to the home folder
         (folder / "requirements.txt").write_text("idna==3.10\n")
         assert build(config(folder)).installer == "uv"
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -221,6 +222,39 @@ def test_a_change_of_the_code(tmp_path: Path) -> None:
         code.write_text(LIVING.replace("VERSION", "three"))
         server.wait_for(r"^Reloaded: living\.py", count=3)
         assert client.get("/").text == "three"
+
+
+def constant(answer: str) -> str:
+    return f"def handler(event, context): return {{'statusCode': 200, 'body': '{answer}'}}\n"
+
+
+def wait_for_answer(client: httpx.Client, answer: str) -> None:
+    deadline = time.monotonic() + 30
+    while (seen := client.get("/").text) != answer:
+        assert time.monotonic() < deadline, seen
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--workers", "2"), ("--workers", "2", "--runtime", "awslambdaric")],
+    ids=lambda names: "-".join(names),
+)
+def test_ten_edits_in_a_second(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """The file has the same size and the same time of change after each. The last ones come faster than reloads."""
+    code, draft = tmp_path / "edited.py", tmp_path / "draft"
+    code.write_text(constant("first"))
+    os.utime(code, (1_700_000_000, 1_700_000_000))
+    with (
+        serving(tmp_path, "edited:handler", *options, PYTHONDONTWRITEBYTECODE="") as server,
+        httpx.Client(timeout=30, base_url=server.url) as client,
+    ):
+        assert client.get("/").text == "first"
+        for number in range(10):
+            draft.write_text(constant(f"{number:05}"))
+            os.utime(draft, (1_700_000_000, 1_700_000_000))
+            draft.replace(code)
+            if number < 5 or number == 9:
+                wait_for_answer(client, f"{number:05}")
 
 
 def test_the_reloaded_files_are_named() -> None:

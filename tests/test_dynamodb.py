@@ -36,7 +36,7 @@ def error(code: str, message: str = "as ordered") -> str:
 
 
 def record(value: bytes = b"value") -> Entry:
-    return Entry(uuid4().hex, value, int(time.time()) + 600)
+    return Entry(uuid4().hex, value, int(time.time()) + 86_400)
 
 
 @pytest.fixture

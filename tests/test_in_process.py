@@ -219,6 +219,21 @@ async def test_streams_keep_their_descriptor_and_stay_open(code: FunctionFolder)
         assert not stream.closed
 
 
+async def test_a_line_reaches_a_pipe_when_it_is_printed(code: FunctionFolder, tmp_path: Path) -> None:
+    code.write("""
+        from pathlib import Path
+
+        def handler(event, context):
+            print("a line")
+            return Path(event["output"]).read_text()
+    """)
+    output = tmp_path / "output"
+    with open(output, "w") as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        async with InProcess(code.settings()) as function:
+            assert json.loads(await function.invoke(invocation(output=str(output)))) == "a line\n"
+
+
 async def test_a_long_log_is_cut(code: FunctionFolder) -> None:
     code.write("""
         def handler(event, context):
@@ -369,18 +384,18 @@ async def test_reloading(code: FunctionFolder, caplog: pytest.LogCaptureFixture)
     async with InProcess(code.settings()) as function:
         assert await function.invoke(invocation()) == "1"
         helper.write("VALUE = 2")
-        await function.reload([helper.path])
+        await function.reload()
         again = invocation()
         assert await function.invoke(again) == "2"
         assert again.is_cold
 
         helper.write("VALUE = ")
-        await function.reload([helper.path])
+        await function.reload()
         assert "The function cannot be loaded, until its code changes" in caplog.text
         with pytest.raises(FunctionFailed, match=r"^Runtime\.ImportModuleError: "):
             await function.invoke(invocation())
         helper.write("VALUE = 3")
-        await function.reload([helper.path, code.folder / "gone.py"])
+        await function.reload()
         assert await function.invoke(invocation()) == "3"
     helper.forget()
 
@@ -389,12 +404,12 @@ async def test_reloading_code_that_was_broken_when_an_event_came(code: FunctionF
     code.write("def handler(event, context): return 1")
     async with InProcess(code.settings()) as function:
         code.write("def handler(event, context:")
-        await function.reload([code.path])
+        await function.reload()
         code.write("def handler(event, context): return 2")  # unseen, as a watcher may be late
         assert await function.invoke(invocation()) == "2"
     async with InProcess(code.settings()) as function:
         code.write("def handler(event, context:")
-        await function.reload([code.path])  # and it ends so
+        await function.reload()  # and it ends so
 
 
 async def test_one_event_at_a_time_in_their_order(code: FunctionFolder) -> None:

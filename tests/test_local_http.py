@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -19,8 +19,10 @@ from mangum.exceptions import ConfigurationError
 from mangum.local.events.requests import EventSettings
 from mangum.local.fronts import front_door
 from mangum.local.function import EventTooLarge, FunctionFailed
+from mangum.local.gateway import Gateway
 from mangum.local.http_front import HTTPFront
 from mangum.local.invocations import Journal
+from mangum.local.server import Server
 from mangum.local.service import LambdaService
 from mangum.types import Message
 from tests.apps import Recorder, hello
@@ -74,6 +76,22 @@ async def test_one_line_and_one_entry_a_request() -> None:
     (invocation,) = server.journal
     assert (invocation.source, invocation.title, invocation.status) == ("http-api", "GET /x", 200)
     assert invocation.event["rawQueryString"] == "y=1"
+
+
+async def test_a_client_cannot_claim_to_be_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page is for clients on this machine, whatever the environment lets proxies say."""
+    clients = []
+
+    async def gateway(scope: Any, receive: Any, send: Any) -> None:
+        clients.append(scope["client"][0])
+
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    config = Server(cast(Gateway, gateway)).config
+    config.load()
+    for client in ("192.0.2.1", "127.0.0.1"):
+        headers = [(b"x-forwarded-for", b"127.0.0.9")]
+        await config.loaded_app({"type": "http", "client": (client, 1), "headers": headers}, None, None)
+    assert clients == ["192.0.2.1", "127.0.0.9"]
 
 
 async def test_an_event_is_sent_again() -> None:

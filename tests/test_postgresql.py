@@ -21,7 +21,7 @@ from mangum.exceptions import BackendError, ConfigurationError
 from tests.servers import HOST, free_port
 from tests.servers.postgresql import PostgreSQLServer
 
-LATER = int(time.time()) + 600
+LATER = int(time.time()) + 86_400
 RECORD = Entry("connection", b"value", LATER)
 
 pytestmark = pytest.mark.anyio

@@ -26,7 +26,7 @@ from tests.servers.redis import RedisCluster, RedisServer, RedisTLS
 
 pytestmark = pytest.mark.anyio
 
-LATER = int(time.time()) + 600
+LATER = int(time.time()) + 86_400
 PAST = int(time.time()) - 600
 
 # What a user of the server has to be allowed, as the documentation has it.

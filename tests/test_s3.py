@@ -28,7 +28,7 @@ def error(code: str, message: str = "as ordered") -> str:
 
 
 def record(value: bytes = b"value") -> Entry:
-    return Entry(uuid4().hex, value, int(time.time()) + 600)
+    return Entry(uuid4().hex, value, int(time.time()) + 86_400)
 
 
 def b64(text: str) -> str:
@@ -126,7 +126,7 @@ class TestDSN:
     )
     async def test_the_prefix(self, server: S3Server, bucket: str, path: str, prefix: str) -> None:
         store = Store.of(dsn("s3", f"{bucket}{path}", server.port))
-        ann, bob = record(b"v" * 300), Entry(LONG, b"value", int(time.time()) + 600)
+        ann, bob = record(b"v" * 300), Entry(LONG, b"value", int(time.time()) + 86_400)
         await store.save(ann)
         for group in ("red", LONG):
             for member in (ann, bob):
@@ -273,7 +273,7 @@ class TestRequests:
         assert in_order([member for page in pages for member in page]) == in_order(joined)
 
     async def test_only_what_no_key_can_hold_is_loaded(self, server: S3Server, opened: Store) -> None:
-        short, long_id = record(b"short"), Entry(LONG, b"short", int(time.time()) + 600)
+        short, long_id = record(b"short"), Entry(LONG, b"short", int(time.time()) + 86_400)
         long_value = record(bytes(range(256)) * 500)
         for member in (short, long_id, long_value):
             await opened.join("red", member)
@@ -452,7 +452,7 @@ class TestMemberships:
         assert await keys(server, bucket) == []
 
     async def test_names_are_hashed_where_they_are_long(self, server: S3Server, bucket: str, opened: Store) -> None:
-        expires_at = int(time.time()) + 600
+        expires_at = int(time.time()) + 86_400
         await opened.join(LONG, Entry(LONG, b"value", expires_at))
         name = f"={sha256(LONG.encode()).hexdigest()}"
         body = LONG.encode() + b"\0value"

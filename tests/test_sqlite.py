@@ -21,7 +21,7 @@ from mangum.backends.sqlite import SQLite, _Call
 from mangum.backends.store import Store
 from mangum.exceptions import BackendError, ConfigurationError
 
-LATER = int(time.time()) + 600
+LATER = int(time.time()) + 86_400
 RECORD = Entry("connection", b"value", LATER)
 
 pytestmark = pytest.mark.anyio

@@ -23,7 +23,7 @@ from mangum.backends.store import Store, backend_of
 from mangum.exceptions import BackendError, ConfigurationError
 from tests.memory_backend import Memory
 
-LATER = int(time.time()) + 600
+LATER = int(time.time()) + 86_400
 RECORD = Entry("connection", b"value", LATER)
 Trouble: TypeAlias = Exception | Callable[[], Awaitable[None]]
 

@@ -331,6 +331,7 @@ def test_an_error_at_exit_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 PROGRAM = """
 import json, logging, os, signal, sys, threading, time
 logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of slow steps, which are the machine's
 from mangum import Mangum
 
 async def app(scope, receive, send):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
+import io
 import json
 import logging
 import os
@@ -136,7 +137,8 @@ async def test_what_goes_wrong(board: Switchboard, tmp_path: Path, runtime: list
         assert invocation.lines[0] == "before"
         await workers.invoke(after)
         # AWS's runtime ends when its answer is refused.
-        is_cold = code in ENDS or ("awslambdaric" in runtime and error_type == "Function.ResponseSizeTooLarge")
+        ends = runtime == RUNTIMES["awslambdaric"](TARGET) and error_type == "Function.ResponseSizeTooLarge"
+        is_cold = code in ENDS or ends
         assert (after.is_cold, after.failure) == (is_cold, None)
 
 
@@ -188,6 +190,42 @@ async def test_what_it_prints(
     assert out.startswith("one\n")
     assert "two\n" in err
     assert out.count("x" * 100) == 20_000
+
+
+async def test_what_it_prints_is_as_on_lambda_whatever_this_machine_is_set_to(
+    board: Switchboard, tmp_path: Path, runtime: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    for name, value in (elsewhere | {"TZ": "Asia/Tokyo"}).items():
+        monkeypatch.setenv(name, value)
+    async with Workers(settings(tmp_path), 1, runtime) as workers:
+        invocation = event("print('é €', time.localtime().tm_gmtoff)\nprint('ü', file=sys.stderr)")
+        await workers.invoke(invocation)
+    assert sorted(invocation.lines) == ["é € 0", "ü"]
+
+
+async def test_a_letter_that_the_terminal_does_not_have(
+    board: Switchboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, "latin-1"))
+    async with Workers(settings(tmp_path), 1) as workers:
+        invocation = event("print('é €')\nprint('two')")
+        await workers.invoke(invocation)
+    assert invocation.lines == ["é €", "two"]
+    assert shown.getvalue() == b"\xe9 \\u20ac\ntwo\n"
+
+
+async def test_a_line_without_an_end_belongs_to_its_invocation(
+    board: Switchboard, tmp_path: Path, runtime: list[str], own_runtime: list[str]
+) -> None:
+    for command in (runtime, own_runtime):
+        async with Workers(settings(tmp_path), 1, command) as workers:
+            codes = ("sys.stdout.write('one'); sys.stderr.write('two')", "print(); print('three')", "pass")
+            first, second, third = invocations = [event(code) for code in codes]
+            for invocation in invocations:
+                await workers.invoke(invocation)
+        assert (sorted(first.lines), second.lines, third.lines) == (["one", "two"], ["three"], [])
 
 
 async def test_a_process_whose_end_has_been_seen_gets_no_event(board: Switchboard, tmp_path: Path) -> None:
@@ -336,18 +374,18 @@ async def test_reload(board: Switchboard, tmp_path: Path, runtime: list[str]) ->
         busy = tasks.create_task(run(workers, "here.meet()\nanswer = 'VERSION' in globals()"))
         await board.until(lambda: board.waiting == 1)
         module.write_text(f"{old}\nVERSION = 2\n")
-        await workers.reload([module])
+        await workers.reload()
         first = event("answer = VERSION")
         assert (await workers.invoke(first), first.is_cold) == ("2", True)
         await board.release(1)
         assert await busy is False
         await board.until(lambda: board.alive == 1)  # the old ones have ended
         module.write_text("1 / 0")
-        await workers.reload([module])
+        await workers.reload()
         with pytest.raises(FunctionFailed, match="ZeroDivisionError"):
             await workers.invoke(event("answer = 3"))
         module.write_text(f"{old}\nVERSION = 4\n")
-        await workers.reload([module])
+        await workers.reload()
         assert await run(workers, "answer = VERSION") == 4
 
 
@@ -405,7 +443,7 @@ async def test_a_process_that_does_not_want_to_end(
     monkeypatch.setattr(workers_module, "_STOP_S", 0.2)
     async with Workers(settings(tmp_path), 1) as workers:
         await run(workers, STAYS)
-        await workers.reload([])
+        await workers.reload()
         await board.until(lambda: board.alive == 0)
 
 
@@ -446,8 +484,13 @@ def own_runtime(tmp_path: Path) -> list[str]:
 
 
 async def test_work_after_the_answer(
-    board: Switchboard, tmp_path: Path, own_runtime: list[str], caplog: pytest.LogCaptureFixture
+    board: Switchboard,
+    tmp_path: Path,
+    own_runtime: list[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", "")  # what its process prints is seen all the same
     async with Workers(settings(tmp_path, timeout_s=1), 1, own_runtime) as workers:
         work = event("import tests_of_workers as here; here.meet(); print('worked')")
         assert json.loads(await answer(workers, work)) == work.event
@@ -567,7 +610,7 @@ async def test_the_gateway_is_stopped_while_a_process_starts(board: Switchboard,
 async def test_the_gateway_is_stopped_while_processes_end(board: Switchboard, tmp_path: Path) -> None:
     async with Workers(settings(tmp_path), 1) as workers:
         await run(workers, STAYS)
-        await workers.reload([])
+        await workers.reload()
         await asyncio.sleep(0)  # it is asked to end, and does not
     assert board.alive == 0
     gc.collect()

@@ -29,12 +29,14 @@ def handler(event, context):
 """
 # What it can use to speak to a test.
 HERE = """
-import os, socket
+import atexit, os, socket
 
 def connect():
     return socket.create_connection(("127.0.0.1", int(os.environ["TEST_PORT"])))
 
 line = connect()  # open until the process ends
+atexit.register(line.close)
+children = []
 
 def meet():
     connection = connect()
@@ -44,7 +46,7 @@ def meet():
 
 def watch_in_child():
     import subprocess, sys
-    subprocess.Popen([sys.executable, "-c", "import tests_of_workers, time; time.sleep(600)"])
+    children.append(subprocess.Popen([sys.executable, "-c", "import tests_of_workers, time; time.sleep(600)"]))
 """
 
 

@@ -63,7 +63,10 @@ class _Tee:
 
     def write(self, text: str) -> int:
         self._note(text)
-        return self._stream.write(text)
+        written = self._stream.write(text)
+        if "\n" in text:
+            self._stream.flush()  # a pipe shows it as soon as a terminal does
+        return written
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,9 +132,9 @@ class Function(AbstractAsyncContextManager["Function"], ABC):
         """
 
     @abstractmethod
-    async def reload(self, changed: Collection[Path]) -> None:
-        """Run the next events with the code as it is now; what runs is let end. `changed` are the files that were
-        written. Code that cannot be loaded is logged, and fails the invocations until it can."""
+    async def reload(self) -> None:
+        """Run the next events with the code as it is now; what runs is let end. Code that cannot be loaded is logged,
+        and fails the invocations until it can."""
 
 
 def own_region() -> str:

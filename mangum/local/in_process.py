@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import importlib
-import importlib.util
 import json
 import logging
 import os
@@ -13,13 +12,12 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import mangum
 from mangum.adapter import Mangum
 from mangum.core.hooks import Observation, with_installed
 from mangum.core.loop import leave_warm_loop, warm_loop
@@ -36,13 +34,13 @@ from mangum.local.function import (
 )
 from mangum.local.invocations import Invocation
 from mangum.local.loading import load_function
+from mangum.local.own_code import fresh_imports, is_own_code
 
 __all__ = ["InProcess"]
 
 logger = logging.getLogger("mangum.local")
 
 _CLOSE_S = 2.0
-_OWN_CODE = Path(mangum.__file__).parent
 
 
 class InProcess(Function):
@@ -65,6 +63,7 @@ class InProcess(Function):
         self._stack.callback(_restore, before)
         os.environ.update(self._settings.variables())
         self._stack.enter_context(self._capture.installed())
+        self._stack.enter_context(fresh_imports(self._settings.folder))
         try:
             self._sandbox = await self._make()
         except BaseException:
@@ -121,12 +120,11 @@ class InProcess(Function):
             invocation.duration_ms = (time.perf_counter() - begin) * 1000
         return check_answer(answer)
 
-    async def reload(self, changed: Collection[Path]) -> None:
+    async def reload(self) -> None:
         async with self._turn:
             if self._sandbox is not None:
                 await self._sandbox.close()
                 self._sandbox = None
-            _forget_bytecode(changed)
             try:
                 self._sandbox = await self._make()
             except Exception as error:
@@ -267,29 +265,12 @@ class _FunctionThread:
 
 
 def _forget_modules(folder: Path) -> None:
-    """Have the function's own code imported anew: not what is installed, and not mangum, though they may lie in the
-    folder."""
+    """Have the function's own code imported again."""
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file is not None and name != "__main__" and _is_own_code(Path(file), folder):
+        if file is not None and name != "__main__" and is_own_code(Path(file), folder):
             del sys.modules[name]
     importlib.invalidate_caches()
-
-
-def _forget_bytecode(changed: Collection[Path]) -> None:
-    """Bytecode counts as fresh if its source changes within a second and keeps its length."""
-    for path in changed:
-        with suppress(OSError, NotImplementedError):
-            os.unlink(importlib.util.cache_from_source(str(path)))
-
-
-def _is_own_code(file: Path, folder: Path) -> bool:
-    return (
-        file.is_relative_to(folder)
-        and not file.is_relative_to(_OWN_CODE)
-        and not file.is_relative_to(sys.prefix)
-        and not {"site-packages", "dist-packages"} & set(file.parts)
-    )
 
 
 def _restore(before: dict[str, str | None]) -> None:

@@ -25,7 +25,7 @@ async def reload_on_change(function: Function, folder: Path, report: Callable[[s
     async with aclosing(watcher):
         async for changes in watcher:
             changed = sorted({Path(path) for _, path in changes})
-            await function.reload(changed)
+            await function.reload()
             report(f"Reloaded: {_names(changed, folder)}")
 
 

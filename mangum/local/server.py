@@ -36,6 +36,8 @@ _MOST_MESSAGE_AND_FRAME = (128 * 1024, 32 * 1024)
 _LAST_S = 0.5
 _GRACE_S = 2
 
+# Where a proxy may run that says who its client is.
+_PROXIES = ["127.0.0.1", "::1"]
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 Report = Callable[[str], None]
@@ -119,6 +121,8 @@ class Server(uvicorn.Server):
                 ws_ping_timeout=None,
                 server_header=False,
                 date_header=False,
+                # Not from FORWARDED_ALLOW_IPS: with "*", any client could claim to be here, and see the page.
+                forwarded_allow_ips=_PROXIES,
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )

@@ -129,7 +129,9 @@ def main(service: str, port: str) -> None:
     listener.bind(("127.0.0.1", int(port)))
     listener.listen(128)
     application: Any = OneAtATime(Faulty(_backend(service)))
-    server = uvicorn.Server(uvicorn.Config(application, log_level="error", lifespan="off", timeout_keep_alive=600))
+    # moto says who serves, and aiohttp refuses to hear it twice in Python's development mode.
+    config = uvicorn.Config(application, log_level="error", lifespan="off", timeout_keep_alive=600, server_header=False)
+    server = uvicorn.Server(config)
     threading.Thread(target=end_with, args=[sys.stdin], daemon=True).start()
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()

@@ -9,9 +9,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
-from pathlib import Path
 from types import TracebackType
 
 import anyio
@@ -39,8 +38,10 @@ logger = logging.getLogger("mangum.local")
 _INIT_S = 10.0
 _STOP_S = 2.0
 _FREE_S = 0.1  # for one that has answered and asks for the next event in a moment, before another is started
-# They would tell a runtime that it is on Lambda, with its log socket or many events at once.
-_FOREIGN = frozenset({"AWS_LAMBDA_MAX_CONCURRENCY", "_LAMBDA_TELEMETRY_LOG_FD"})
+# The first two would tell a runtime that it is on Lambda, with its log socket or many events at once.
+_FOREIGN = frozenset({"AWS_LAMBDA_MAX_CONCURRENCY", "_LAMBDA_TELEMETRY_LOG_FD", "PYTHONIOENCODING"})
+# What is printed on Lambda is UTF-8, is seen at once, and has times in UTC, whatever this machine is set to.
+_AS_ON_LAMBDA = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "TZ": ":UTC"}
 
 
 def _own_runtime(target: str) -> list[str]:
@@ -50,7 +51,7 @@ def _own_runtime(target: str) -> list[str]:
 def _aws_runtime(target: str) -> list[str]:
     if importlib.util.find_spec("awslambdaric") is None:
         raise ConfigurationError("AWS's runtime for Python is not installed: pip install awslambdaric")
-    return [sys.executable, "-m", "awslambdaric", target.replace(":", ".")]
+    return [sys.executable, "-m", "mangum.local.workers.aws_runtime", target.replace(":", ".")]
 
 
 # By name, what makes the command that runs "module:attribute". Each raises `ConfigurationError` if it cannot.
@@ -106,7 +107,7 @@ class Workers(Function):
             invocation.answer = result
         return result
 
-    async def reload(self, changed: Collection[Path]) -> None:
+    async def reload(self) -> None:
         self._generation += 1
         while self._idle:
             self._tasks.start_soon(self._idle.pop().stop)
@@ -226,9 +227,11 @@ class _Worker:
                 with self._noting(invocation, delivery):
                     self._api.deliver(delivery)
                     await asyncio.wait([delivery.answer])
+                self._process.read_output()
                 _pass_on(delivery.answer, answer)
                 self.has_answered = True
                 await self._api.wait_ready()
+            self._process.end_lines()  # what is printed next belongs to the next invocation
         except TimeoutError:
             raise FunctionTimedOut(self._settings.timeout_s) from None
         finally:
@@ -259,6 +262,7 @@ class _Worker:
         own = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
         return {
             **own,
+            **_AS_ON_LAMBDA,
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
             **self._settings.variables(),
             "AWS_LAMBDA_RUNTIME_API": address,
@@ -266,7 +270,8 @@ class _Worker:
 
     def _note(self, line: str, is_stdout: bool) -> None:
         stream = sys.stdout if is_stdout else sys.stderr
-        stream.write(f"{line}\n")
+        encoding = stream.encoding or "utf-8"
+        stream.write(f"{line}\n".encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
         if self._invocation is not None:
             self._invocation.log(line)

@@ -6,10 +6,12 @@ import json
 import os
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from mangum.core.hooks import current, with_installed
 from mangum.local.invocations import PARTS_HEADER
+from mangum.local.own_code import fresh_imports
 from mangum.runtime.main import Runtime
 from mangum.runtime.reply import RuntimeReply
 from mangum.runtime.settings import Settings
@@ -38,5 +40,6 @@ class MeasuredRuntime(Runtime):
 def main() -> None:
     """Run what the command line names, as the environment says."""
     settings = Settings.of(sys.argv[1:], os.environ)._replace(patience_s=_PATIENCE_S)
-    with with_installed(nullcontext):  # any hook will do: the invocation is observed
+    code = Path(os.environ["LAMBDA_TASK_ROOT"])
+    with fresh_imports(code), with_installed(nullcontext):  # any hook will do: the invocation is observed
         raise SystemExit(MeasuredRuntime(settings).run())

@@ -1,0 +1,12 @@
+"""The process of a worker that runs AWS's own runtime for Python."""
+
+from __future__ import annotations
+
+import os
+import runpy
+from pathlib import Path
+
+from mangum.local.own_code import fresh_imports
+
+with fresh_imports(Path(os.environ["LAMBDA_TASK_ROOT"])):
+    runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
