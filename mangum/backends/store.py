@@ -16,9 +16,9 @@ from mangum.backends.base import Backend, Entry
 from mangum.backends.dsn import DSN
 from mangum.exceptions import BackendError, ConfigurationError, MangumError
 
-__all__ = ["CONNECTION_LIFETIME_S", "Store", "backend_of"]
+__all__ = ["CONNECTION_LIFETIME_S", "Drop", "Store", "backend_of"]
 
-logger = logging.getLogger("mangum.backends")
+logger: logging.Logger = logging.getLogger("mangum.backends")
 
 T = TypeVar("T")
 Drop: TypeAlias = Callable[[], Awaitable[None]]
@@ -100,7 +100,7 @@ class Store:
     """
 
     def __init__(self, backend: Backend, dsn: DSN) -> None:
-        self.name = str(dsn)
+        self.name: str = str(dsn)
         self._dsn = dsn
         self._backend = backend
         self._loop: asyncio.AbstractEventLoop | None = None  # where it is open
