@@ -9,9 +9,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
-from mangum.config import DEFAULT_TEXT_MIME_TYPES, Config, takes_options
+from mangum.config import DEFAULT_TEXT_MIME_TYPES, AppAndOptions, Config, takes
 from mangum.core.deadline import due_of
-from mangum.core.hooks import Hook, ObservedCalls, installed, observe, observed
+from mangum.core.hooks import ObservedCalls, installed, observe, observed
 from mangum.core.http import HTTPExchange, plain_response
 from mangum.core.invocation import Exchange, run_invocation, warm_up
 from mangum.core.loop import warm_loop
@@ -24,6 +24,7 @@ from mangum.handlers.base import HTTPHandler
 from mangum.handlers.sources import Source, source_of
 from mangum.types import (
     ASGI,
+    Hook,
     LambdaContext,
     LambdaHandler,
     LifespanMode,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_TEXT_MIME_TYPES", "Mangum"]
 
-logger = logging.getLogger("mangum")
+logger: logging.Logger = logging.getLogger("mangum")
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -70,20 +71,21 @@ class Mangum:
         api_gateway_endpoint_url: The HTTPS URL of the WebSocket API, where messages are posted. Default: taken from the
             CONNECT event, which lacks the mapping of a custom domain.
         api_gateway_region_name: The region of the WebSocket API. Default: the function's own.
-        hooks: Callables that observe invocations, for telemetry and metrics.
+        hooks: Callables that observe invocations, for telemetry and metrics; see `mangum.types.Hook`.
 
     Raises:
         ConfigurationError: An argument is wrong.
     """
 
-    @takes_options
+    @takes(AppAndOptions)
     def __init__(self, app: ASGI, *arguments: Any, **options: Any) -> None:
         if not callable(app):
             raise ConfigurationError(f"`app` must be an ASGI 3 application, a callable, not {app!r}.")
         self.app = app
-        self.config = config = Config(*arguments, **options)
+        config = Config(*arguments, **options)
+        self.config: Config = config
         self.lifespan: LifespanMode = config.lifespan
-        self.custom_handlers = list(config.custom_handlers)
+        self.custom_handlers: list[type[LambdaHandler]] = list(config.custom_handlers)
         if config.log_level != "info":
             logger.setLevel(config.log_level.upper())
         self._hooks: tuple[Hook, ...] = (*config.hooks, *installed)
@@ -183,9 +185,10 @@ class Mangum:
             ConfigurationError: it is a WebSocket event, and there is no `dsn`.
         """
         config = self.config
+        mapping: Any = config  # it has the keys of LambdaConfig
         for custom_handler in self.custom_handlers:
-            if custom_handler.infer(event, context, config):  # type: ignore[arg-type] # it has the keys of LambdaConfig
-                return custom_handler(event, context, config)
+            if custom_handler.infer(event, context, mapping):
+                return custom_handler(event, context, mapping)
         source = source_of(event)
         found = handler_class(source)
         if found is not None:

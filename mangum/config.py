@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from mangum.exceptions import ConfigurationError
 from mangum.media_types import TextTypes, is_media_range
-from mangum.types import ASGI, LambdaHandler, LifespanMode, LifespanScope, LogLevel
+from mangum.types import ASGI, Hook, LambdaHandler, LifespanMode, LifespanScope, LogLevel
 
-__all__ = ["AUTO", "DEFAULT_TEXT_MIME_TYPES", "Config", "Options", "takes_options"]
+__all__ = ["AUTO", "DEFAULT_TEXT_MIME_TYPES", "AppAndOptions", "Check", "Config", "Options", "takes"]
 
 DEFAULT_TEXT_MIME_TYPES: list[str] = [
     "text/",
@@ -148,7 +148,7 @@ def _handlers(name: str, value: object) -> tuple[type[LambdaHandler], ...]:
     return handlers
 
 
-def _hooks(name: str, value: object) -> tuple[Callable[..., Any], ...]:
+def _hooks(name: str, value: object) -> tuple[Hook, ...]:
     hooks = _items(name, value, "callables")
     for item in hooks:
         if not callable(item):
@@ -177,7 +177,7 @@ class Options:
     websocket_path: str = field(default="/", metadata=_checked(_path("/ws")))
     api_gateway_endpoint_url: str | None = field(default=None, metadata=_checked(_optional(_url)))
     api_gateway_region_name: str | None = field(default=None, metadata=_checked(_region))
-    hooks: Iterable[Callable[..., Any]] = field(default=(), metadata=_checked(_hooks))
+    hooks: Iterable[Hook] = field(default=(), metadata=_checked(_hooks))
 
     def __post_init__(self) -> None:
         values = vars(self)  # the way around the frozen `__setattr__`
@@ -201,7 +201,7 @@ class Config(Options, Mapping[str, Any]):
         text_mime_types: TextTypes
         exclude_headers: frozenset[str]
         custom_handlers: tuple[type[LambdaHandler], ...]
-        hooks: tuple[Callable[..., Any], ...]
+        hooks: tuple[Hook, ...]
 
     # Derived here, so that no request has to:
     raw_base_path: bytes
@@ -265,15 +265,18 @@ if TYPE_CHECKING:
         app: ASGI
 
     @dataclass(frozen=True)
-    class _Arguments(Options, _Application): ...
+    class AppAndOptions(Options, _Application): ...
 
 else:
-    _Arguments = Options
+    AppAndOptions = Options
 
 P = ParamSpec("P")
 
 
-def _takes(arguments: Callable[P, object]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+def takes(arguments: Callable[P, object]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+    """Declare the parameters of a class as those of an `__init__(self, app, *arguments, **options)`, to type checkers
+    and to `inspect`."""
+
     def decorate(init: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
         own = signature(init)
         this, app, *_ = own.parameters.values()
@@ -282,7 +285,3 @@ def _takes(arguments: Callable[P, object]) -> Callable[[Callable[..., None]], Ca
         return init
 
     return decorate
-
-
-# Declares the options as parameters of an `__init__(self, app, *arguments, **options)` to type checkers and `inspect`.
-takes_options = _takes(_Arguments)

@@ -1,13 +1,15 @@
-"""The types at mangum's borders: ASGI's, Lambda's, and the protocol of a handler."""
+"""The types at mangum's borders: ASGI's, Lambda's, and the protocols of handlers and hooks."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 
 __all__ = [
     "ASGI",
     "Headers",
+    "Hook",
     "LambdaCognitoIdentity",
     "LambdaConfig",
     "LambdaContext",
@@ -19,6 +21,7 @@ __all__ = [
     "LifespanScope",
     "LogLevel",
     "Message",
+    "Observation",
     "QueryParams",
     "Receive",
     "Response",
@@ -119,10 +122,10 @@ class LambdaHandler(Protocol):
     `config` has the three keys of `LambdaConfig`.
     """
 
-    def __init__(self, *args: Any) -> None: ...
+    def __init__(self, event: LambdaEvent, context: LambdaContext, config: LambdaConfig, /) -> None: ...
 
     @classmethod
-    def infer(cls, event: LambdaEvent, context: LambdaContext, config: LambdaConfig) -> bool:
+    def infer(cls, event: LambdaEvent, context: LambdaContext, config: LambdaConfig, /) -> bool:
         """Whether this class serves the event."""
         ...
 
@@ -136,6 +139,24 @@ class LambdaHandler(Protocol):
         """The ASGI scope of the request."""
         ...
 
-    def __call__(self, response: Response) -> dict[str, Any]:
+    def __call__(self, response: Response, /) -> dict[str, Any]:
         """What Lambda gets back for the response."""
         ...
+
+
+class Observation(Protocol):
+    """One invocation, as a hook sees it. The fields are for reading."""
+
+    event: Any
+    context: Any
+    is_cold: bool  # whether it is the first invocation of the process
+    scope: Scope | None  # the application's, once that runs
+    status: int | None  # of the application's response, once that has begun
+
+    def parts_ms(self) -> dict[str, float]:
+        """The milliseconds that each part has taken so far, with the keys "translation", "lifespan", "application",
+        "backend" and "response"."""
+        ...
+
+
+Hook: TypeAlias = Callable[[Observation], AbstractAsyncContextManager[Any]]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from mangum import Mangum
-from mangum.core.hooks import Observation, ObservedCalls, current
+from mangum.core.hooks import MeasuredObservation, ObservedCalls, current
 from mangum.exceptions import UnsupportedEvent
 from mangum.local.events.requests import HTTPRequest
-from mangum.types import Receive, Scope, Send
+from mangum.types import Observation, Receive, Scope, Send
 from tests.apps import Context, WithLifespan, hello, respond
 from tests.sources import BY_NAME
 
@@ -119,7 +119,7 @@ async def test_calls_at_the_same_time_count_once(monkeypatch: pytest.MonkeyPatch
 
     now, released = 0.0, asyncio.Event()
     monkeypatch.setattr("mangum.core.hooks.time.perf_counter", lambda: now)
-    observation = Observation({}, None)
+    observation = MeasuredObservation({}, None)
     token = current.set(observation)
     calls = ObservedCalls(Store())
     assert calls.limit == 5

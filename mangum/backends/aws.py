@@ -82,7 +82,7 @@ class AWSClient:
             )
         parameters = dsn.parameters("region", "endpoint_url")
         self._service = service
-        self.region = _region(dsn)
+        self.region: str = _region(dsn)
         self._endpoint_url = parameters.get("endpoint_url")
         if self._endpoint_url is not None and not self._endpoint_url.startswith(("http://", "https://")):
             raise ConfigurationError(f"The `endpoint_url` of the DSN {dsn} must begin with http:// or https://.")

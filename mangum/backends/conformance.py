@@ -29,7 +29,23 @@ from mangum.backends.base import Entry
 from mangum.backends.store import Store
 from mangum.exceptions import BackendError
 
-__all__ = ["CHECKS", "Check"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "check_a_large_group",
+    "check_a_record_is_kept",
+    "check_end_of_all_memberships",
+    "check_expiry",
+    "check_groups",
+    "check_messages_are_taken_once",
+    "check_odd_names",
+    "check_pages",
+    "check_pending_messages",
+    "check_repeated_calls",
+    "check_two_clients_at_once",
+    "check_unknown_ids",
+    "check_values",
+]
 
 T = TypeVar("T")
 Check: TypeAlias = Callable[[Store, Store], Awaitable[None]]

@@ -36,9 +36,9 @@ from mangum.backends.base import Backend, Entry, Page
 from mangum.backends.dsn import DSN
 from mangum.exceptions import BackendError, ConfigurationError
 
-__all__ = ["DynamoDB"]
+__all__ = ["DynamoDB", "Item"]
 
-logger = logging.getLogger("mangum.backends")
+logger: logging.Logger = logging.getLogger("mangum.backends")
 
 Item: TypeAlias = dict[str, Any]  # attributes as DynamoDB has them: {"pk": {"S": "..."}}
 

@@ -20,7 +20,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from redis.asyncio import Connection as TCPConnection
 from redis.asyncio import ConnectionPool, RedisCluster, SSLConnection, UnixDomainSocketConnection
@@ -44,7 +44,7 @@ from mangum.backends.base import Backend, Entry, Page
 from mangum.backends.dsn import DSN
 from mangum.exceptions import ConfigurationError
 
-__all__ = ["Redis"]
+__all__ = ["Client", "Command", "Redis"]
 
 T = TypeVar("T")
 Command: TypeAlias = tuple[bytes | str | int, ...]
@@ -90,7 +90,7 @@ class Redis(Backend):
     """`redis://[user:password@]host[:port][/db]`, `redis:///path/to.sock`, `redis://?unix_socket_path=/path/to.sock` or
     `redis+cluster://host[:port][,host[:port]...]`; `rediss` is TLS; `valkey` and `valkeys` are the same."""
 
-    unavailable = (
+    unavailable: ClassVar[tuple[type[BaseException], ...]] = (
         RedisConnectionError,
         RedisTimeoutError,
         OSError,
@@ -419,7 +419,9 @@ class _Connections:
 class _Connection(AbstractConnection):
     """A connection that closes at once, and belongs to a backend.
 
-    redis-py's own waits for the other end's goodbye in TLS, for up to half a minute where that end is silent.
+    redis-py's own waits for the other end's goodbye in TLS, for up to half a minute if that end is silent. Two private
+    names of redis-py are used: its connections have no public way to abort the transport, and no public hook between
+    connecting and the handshake in which a connection must already be known to `drop`.
     """
 
     def __init__(self, *, connections: _Connections, **options: Any) -> None:

@@ -16,9 +16,9 @@ from mangum.backends.base import Backend, Entry
 from mangum.backends.dsn import DSN
 from mangum.exceptions import BackendError, ConfigurationError, MangumError
 
-__all__ = ["CONNECTION_LIFETIME_S", "Store", "backend_of"]
+__all__ = ["CONNECTION_LIFETIME_S", "Drop", "Store", "WhenLeft", "backend_of"]
 
-logger = logging.getLogger("mangum.backends")
+logger: logging.Logger = logging.getLogger("mangum.backends")
 
 T = TypeVar("T")
 Drop: TypeAlias = Callable[[], Awaitable[None]]
@@ -103,7 +103,7 @@ class Store:
     def __init__(self, backend: Backend, dsn: DSN, when_left: WhenLeft | None = None) -> None:
         """`when_left` takes the task of an attempt that does not end, though it was cancelled and its connections were
         dropped, and what to call it."""
-        self.name = str(dsn)
+        self.name: str = str(dsn)
         self._when_left = when_left
         self._dsn = dsn
         self._backend = backend

@@ -24,7 +24,7 @@ from mangum.cli.validate import validate
 
 __all__ = ["cli"]
 
-cli = typer.Typer(
+cli: typer.Typer = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Run ASGI applications as AWS Lambda does."
 )
 
@@ -36,7 +36,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @cli.callback()
-def options(
+def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,

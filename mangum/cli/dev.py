@@ -12,7 +12,7 @@ from mangum.cli.options import StoreDSN
 from mangum.exceptions import ConfigurationError
 from mangum.local.settings import ServerSettings
 
-__all__ = ["dev"]
+__all__ = ["RuntimeName", "SourceName", "dev"]
 
 
 class SourceName(enum.StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -14,10 +14,13 @@ from mangum.exceptions import ConfigurationError
 from mangum.local.events.requests import EventSettings
 from mangum.local.samples import SOURCES, WEBSOCKET, sample_event, sample_request, sample_websocket_event
 
-__all__ = ["events"]
+__all__ = ["EventSource", "events"]
 
-# An enumeration, of which the command line takes the values and shows them in its help.
-EventSource = enum.StrEnum("EventSource", {name: name for name in SOURCES})  # type: ignore[misc] # its members are those
+# The command line accepts the values of the enumeration, and lists them in its help.
+if TYPE_CHECKING:
+    EventSource: TypeAlias = enum.StrEnum
+else:
+    EventSource = enum.StrEnum("EventSource", {name: name for name in SOURCES})
 
 
 def events(

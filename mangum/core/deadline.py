@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, cast
 
-__all__ = ["Deadline", "StandingTimer", "due_of", "last_answer", "watch"]
+__all__ = ["CancelScope", "Deadline", "StandingTimer", "due_of", "last_answer", "watch"]
 
 # Reserved before Lambda's own timeout: a tenth of the remaining time, at most half a second.
 _RESERVE_SHARE = 0.1
@@ -60,11 +60,11 @@ class Deadline:
 
     def __init__(self, watchdog: _Watchdog, due: float, reserve_s: float, host: asyncio.Task[Any]) -> None:
         """`host` is the invocation's task; `due` and all times here are in the loop's time."""
-        self.due = due
-        self.expired = False
+        self.due: float = due
+        self.expired: bool = False
         self.scope: CancelScope | None = None  # of the invocation's task group, if it has one
         self.when_left: Callable[[], None] | None = None  # if the answer can be sent without the host
-        self.next_step_at = due
+        self.next_step_at: float = due
         self._watchdog = watchdog
         self._reserve_s = reserve_s
         self._host = host
@@ -191,7 +191,7 @@ class StandingTimer:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
-        self.armed_for = float("inf")  # in the loop's time
+        self.armed_for: float = float("inf")  # in the loop's time
         self._loop = loop
         self._wake = wake
         self._handle: asyncio.TimerHandle | None = None

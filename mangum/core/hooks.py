@@ -11,17 +11,17 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import Any
 
-from mangum.types import ASGI, Receive, Scope, Send
+from mangum.types import ASGI, Hook, Receive, Scope, Send
 
-__all__ = ["Hook", "Observation", "ObservedCalls", "current", "installed", "observe", "observed", "with_installed"]
+__all__ = ["MeasuredObservation", "ObservedCalls", "current", "installed", "observe", "observed", "with_installed"]
 
-logger = logging.getLogger("mangum")
+logger: logging.Logger = logging.getLogger("mangum")
 
 
-class Observation:
-    """One invocation, as hooks see it.
+class MeasuredObservation:
+    """The `Observation` of one invocation, which measures it.
 
     The time before the application begins is translation, the time after its last response message is the response.
     The application may still be at work then: that time belongs to no part.
@@ -31,7 +31,8 @@ class Observation:
         global _is_cold
         self.event = event
         self.context = context
-        self.is_cold, _is_cold = _is_cold, False  # whether it is the first of the process
+        self.is_cold: bool = _is_cold  # whether it is the first of the process
+        _is_cold = False
         self.scope: Scope | None = None  # of the application, once it runs
         self.status: int | None = None  # of its response, once that has begun
         self._begin = time.perf_counter()
@@ -117,10 +118,8 @@ class Observation:
                 self._backend += time.perf_counter() - self._calls_began
 
 
-Hook: TypeAlias = Callable[[Observation], AbstractAsyncContextManager[Any]]
-
 installed: list[Hook] = []  # for every adapter that is built, behind its own hooks
-current: ContextVar[Observation | None] = ContextVar("mangum_observation", default=None)
+current: ContextVar[MeasuredObservation | None] = ContextVar("mangum_observation", default=None)
 _is_cold = True
 
 
@@ -136,7 +135,7 @@ def with_installed(hook: Hook) -> Iterator[None]:
 
 async def observe(hooks: Sequence[Hook], event: Any, context: Any, invocation: Callable[[], Awaitable[None]]) -> None:
     """Run an invocation inside its hooks. A hook that fails is logged, and does not affect the invocation."""
-    observation = Observation(event, context)
+    observation = MeasuredObservation(event, context)
     token = current.set(observation)
     try:
         async with AsyncExitStack() as stack:
@@ -150,7 +149,7 @@ async def observe(hooks: Sequence[Hook], event: Any, context: Any, invocation: C
 class _Guarded(AbstractAsyncContextManager[None]):
     """A hook's context manager, whose own errors are logged."""
 
-    def __init__(self, hook: Hook, observation: Observation) -> None:
+    def __init__(self, hook: Hook, observation: MeasuredObservation) -> None:
         self._hook = hook
         self._observation = observation
         self._manager: AbstractAsyncContextManager[Any] | None = None

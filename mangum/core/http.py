@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HTTPExchange", "plain_response", "request_line"]
 
-logger = logging.getLogger("mangum.http")
+logger: logging.Logger = logging.getLogger("mangum.http")
 
 _PHRASES = {
     404: "Not Found",

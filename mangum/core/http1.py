@@ -21,10 +21,10 @@ from mangum.core.deadline import StandingTimer
 
 try:
     import httptools
-except ImportError as error:  # also if its compiled part is for another platform
+except ImportError as _error:  # also if its compiled part is for another platform
     raise ImportError(
-        f'httptools cannot be imported ({error}): pip install "mangum[runtime]"', name="httptools"
-    ) from error
+        f'httptools cannot be imported ({_error}): pip install "mangum[runtime]"', name="httptools"
+    ) from _error
 
 __all__ = ["ConnectionLost", "HTTPConnection", "HTTPResponse", "Outcome"]
 
@@ -47,9 +47,9 @@ class HTTPResponse:
     __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+        self.status: int = status
+        self.headers: dict[bytes, bytes] = headers
+        self.body: bytes = body
 
 
 Outcome: TypeAlias = HTTPResponse | ConnectionLost
@@ -64,14 +64,14 @@ class HTTPConnection(asyncio.BufferedProtocol):
 
     def __init__(self, *, buffer_bytes: int = _BUFFER_BYTES, most_bytes: int = sys.maxsize) -> None:
         """A response of more than `most_bytes`, with its head, is refused."""
-        self.is_lost = False  # no request can be sent any more
+        self.is_lost: bool = False  # no request can be sent any more
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport  # set by asyncio before anything else happens
         self._is_paused = False
         self._resumed: asyncio.Future[None] | None = None
         # The request under way
-        self.has_answered = False  # whether anything of the response has arrived
+        self.has_answered: bool = False  # whether anything of the response has arrived
         self._receive: Callable[[Outcome], None] | None = None
         self._answer: asyncio.Future[HTTPResponse | OSError] | None = None  # of `ask`
         self._due = 0.0  # in the loop's time
@@ -86,8 +86,8 @@ class HTTPConnection(asyncio.BufferedProtocol):
         self._keeps_alive = False
         self._response: HTTPResponse | None = None
         # The parser calls these two most often. Methods of dict and list save a frame of Python for each call.
-        self.on_header = self._fields.setdefault
-        self.on_body = self._chunks.append
+        self.on_header: Callable[[bytes, bytes], bytes] = self._fields.setdefault
+        self.on_body: Callable[[bytes], None] = self._chunks.append
         self._parser = httptools.HttpResponseParser(self)
 
     @classmethod

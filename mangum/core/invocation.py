@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "run_invocation", "warm_up"]
 
-logger = logging.getLogger("mangum")
+logger: logging.Logger = logging.getLogger("mangum")
 
 _LAST_ANSWER_S = 1.0
 

@@ -18,7 +18,7 @@ from mangum.types import ASGI, LifespanMode, Message
 
 __all__ = ["Lifespan", "LifespanTask", "Serve"]
 
-logger = logging.getLogger("mangum.lifespan")
+logger: logging.Logger = logging.getLogger("mangum.lifespan")
 
 _CANCEL_S = 1.0
 
@@ -63,8 +63,8 @@ class Lifespan:
         """`when_up` is called when the application says that it is up, usually before it asks for its shutdown.
         `serves_again` calls `serve` again if the application cancels it and asks again."""
         self.state: dict[str, Any] = {}
-        self.is_unsupported = False
-        self.polls = False  # whether the application cancelled its `receive()`, in which the request ran, and went on
+        self.is_unsupported: bool = False
+        self.polls: bool = False  # whether the application cancelled a `receive()` with a request in it, and went on
         self._app = app
         self._mode = mode
         self._serve = serve
@@ -232,7 +232,7 @@ class LifespanTask:
         self._lifespan = Lifespan(app, mode, self._stay_up, when_up=self._is_up.set, serves_again=True)
         self._task: asyncio.Task[Any] | None = None
         self._is_cancelled = False
-        self.was_cancelled = False  # by its group
+        self.was_cancelled: bool = False  # by its group
 
     @property
     def state(self) -> dict[str, Any]:

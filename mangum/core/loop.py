@@ -23,7 +23,7 @@ from mangum.exceptions import LoopError
 
 __all__ = ["WarmLoop", "is_inside_running_loop", "leave_warm_loop", "warm_loop"]
 
-logger = logging.getLogger("mangum")
+logger: logging.Logger = logging.getLogger("mangum")
 
 _WIND_DOWN_S = 5.0
 _EXIT_WAIT_S = 2.0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LifespanPolicy", "NoLifespan", "PerInvocation", "PerProcess"]
 
-logger = logging.getLogger("mangum.lifespan")
+logger: logging.Logger = logging.getLogger("mangum.lifespan")
 
 # How long an application that is up has to ask for its shutdown before it is served all the same. Frameworks ask at
 # once.
@@ -62,7 +62,7 @@ class PerInvocation:
     """Around each invocation: the request runs inside the application's `receive()`."""
 
     def __init__(self, app: ASGI, mode: LifespanMode) -> None:
-        self.has_lifespan = True
+        self.has_lifespan: bool = True
         self._app = app
         self._mode = mode
         self._is_known = False  # whether the application has been seen to ask for its shutdown

@@ -70,7 +70,7 @@ class KeptReply:
     sends_at_once = False
 
     def __init__(self) -> None:
-        self.is_sent = False
+        self.is_sent: bool = False
         self.answer: Any = None
         self.when_left: Callable[[asyncio.Task[Any]], None] | None = None
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Root", "adopt", "cancel_leftovers", "leftovers", "root_of"]
 
-logger = logging.getLogger("mangum")
+logger: logging.Logger = logging.getLogger("mangum")
 
 leftovers: set[asyncio.Task[Any]] = set()  # tasks that did not end when they were cancelled
 
@@ -35,7 +35,7 @@ class Root:
         self._waiting: list[Callable[[TaskGroup], object]] = []  # children, until the group is open
         self._is_wanted = asyncio.Event()
         self._is_over = asyncio.Event()
-        self.task = loop.create_task(self._live(), name="mangum-root")
+        self.task: asyncio.Task[None] = loop.create_task(self._live(), name="mangum-root")
         _roots[loop] = self
         self.task.add_done_callback(lambda _: _roots.pop(loop, None))
 

@@ -12,9 +12,9 @@ from mangum.core.policies import LifespanPolicy, NoLifespan, PerInvocation, PerP
 from mangum.core.signals import Sigterm, close_at_exit, stay_open
 from mangum.types import ASGI, LifespanMode, LifespanScope
 
-__all__ = ["Sandbox"]
+__all__ = ["Closeable", "Sandbox"]
 
-logger = logging.getLogger("mangum")
+logger: logging.Logger = logging.getLogger("mangum")
 
 _EXIT_WAIT_S = 2.0
 _NOT_SHUT_DOWN = "The application could not be shut down."
@@ -34,7 +34,7 @@ class Sandbox:
     """
 
     def __init__(self, app: ASGI, mode: LifespanMode, scope: LifespanScope, hub: Closeable | None) -> None:
-        self.is_closed = False
+        self.is_closed: bool = False
         self._hub = hub
         self._sigterm = Sigterm(self._close_on_signal)
         self.lifespan: LifespanPolicy

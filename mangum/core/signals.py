@@ -11,7 +11,7 @@ from functools import cache
 from types import FrameType
 from typing import Any, Protocol
 
-__all__ = ["ClosesAtExit", "Sigterm", "close_at_exit"]
+__all__ = ["ClosesAtExit", "Sigterm", "close_at_exit", "stay_open"]
 
 
 class ClosesAtExit(Protocol):

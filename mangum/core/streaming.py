@@ -11,9 +11,9 @@ from mangum.types import ASGI, Headers, LambdaHandler, Message, Response, Scope
 if TYPE_CHECKING:
     from mangum.core.reply import Reply, Stream
 
-__all__ = ["StreamedExchange"]
+__all__ = ["StreamedExchange", "StreamingHandler"]
 
-logger = logging.getLogger("mangum.http")
+logger: logging.Logger = logging.getLogger("mangum.http")
 
 
 class StreamingHandler(LambdaHandler, Protocol):

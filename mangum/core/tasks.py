@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BackgroundTasks", "begin", "first_error", "is_cancelled", "task_group"]
 
-logger = logging.getLogger("mangum")
+logger: logging.Logger = logging.getLogger("mangum")
 
 T = TypeVar("T")
 

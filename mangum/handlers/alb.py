@@ -5,10 +5,10 @@ https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-funct
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from mangum.handlers.base import HTTPHandler
-from mangum.handlers.fields import flag, list_of, optional, table_of, text
+from mangum.handlers.fields import FieldList, flag, list_of, optional, table_of, text
 from mangum.handlers.headers import HeaderPairs, encode_headers, encode_multi_value_headers, listed, one_value_each
 from mangum.handlers.origin import last_forwarded_for, origin_of
 from mangum.handlers.paths import decode_sent_path
@@ -24,8 +24,8 @@ _TEXT_OR_LIST = table_of(optional(text), list_of(optional(text)))
 class ALB(HTTPHandler):
     """A target group of type Lambda. Path and query arrive as they were sent."""
 
-    sources = frozenset({Source.ALB})
-    fields = (
+    sources: ClassVar[frozenset[Source]] = frozenset({Source.ALB})
+    fields: ClassVar[FieldList] = (
         ("httpMethod", text),
         ("path", optional(text)),
         ("headers", _TEXT_OR_LIST),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mangum.handlers.headers import HeaderPairs
 from mangum.handlers.http_api import HTTPAPI, HTTPGatewayV2
@@ -19,10 +19,10 @@ __all__ = ["APIGateway", "HTTPGateway", "HTTPGatewayV1", "HTTPGatewayV2"]
 class APIGateway(PayloadV1):
     """A REST API. The path arrives as it was sent."""
 
-    sources = frozenset({Source.REST_API})
+    sources: ClassVar[frozenset[Source]] = frozenset({Source.REST_API})
     streams = True
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
-    prelude_limit = 16 * 1024
+    prelude_limit: ClassVar[int | None] = 16 * 1024
 
     def _read_path(self, path: str, host: str | None) -> tuple[str, bytes]:
         return decode_sent_path(path)
@@ -31,7 +31,7 @@ class APIGateway(PayloadV1):
 class HTTPGatewayV1(PayloadV1, HTTPAPI):
     """An HTTP API with payload format 1.0."""
 
-    sources = frozenset({Source.HTTP_API_V1})
+    sources: ClassVar[frozenset[Source]] = frozenset({Source.HTTP_API_V1})
 
     def _read_path(self, path: str, host: str | None) -> tuple[str, bytes]:
         return self._read_decoded_path(path, host)
@@ -45,7 +45,7 @@ class HTTPGateway(HTTPAPI):
     """An HTTP API, in the place where mangum 0.22 has it: a `HTTPGatewayV1` or `HTTPGatewayV2` besides, by the event's
     payload format. So is a subclass."""
 
-    sources = frozenset({Source.HTTP_API_V1, Source.HTTP_API_V2})
+    sources: ClassVar[frozenset[Source]] = frozenset({Source.HTTP_API_V1, Source.HTTP_API_V2})
 
     def __new__(cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> HTTPGateway:
         return object.__new__(_with_payload(cls, HTTPGatewayV1 if event.get("version") == "1.0" else HTTPGatewayV2))

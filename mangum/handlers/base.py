@@ -49,7 +49,7 @@ class HTTPHandler(ABC):
     def __init__(self, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> None:
         self.event = event
         self.context = context
-        self.config = config if config.__class__ is Config else Config.of(config)
+        self.config: Config = config if type(config) is Config else Config.of(config)
 
     @classmethod
     def infer(cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> bool:

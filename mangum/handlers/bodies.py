@@ -10,7 +10,7 @@ from types import ModuleType
 
 __all__ = ["LAMBDA_RESPONSE_LIMIT", "MOST_ADDED", "decode_body", "encode_body", "may_be_too_large"]
 
-logger = logging.getLogger("mangum.http")
+logger: logging.Logger = logging.getLogger("mangum.http")
 
 # The ceiling that Lambda's Runtime API names when it refuses a response: 6 MiB + 100.
 LAMBDA_RESPONSE_LIMIT = 6_291_556

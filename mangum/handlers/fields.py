@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from mangum.exceptions import InvalidEvent
 
 __all__ = [
+    "MISSING",
     "Check",
     "Field",
     "FieldList",

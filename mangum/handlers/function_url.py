@@ -5,6 +5,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from mangum.handlers.paths import decode_sent_path, quote_decoded_path
 from mangum.handlers.payload_v2 import PayloadV2
 from mangum.handlers.sources import Source
@@ -15,7 +17,7 @@ __all__ = ["FunctionURL"]
 class FunctionURL(PayloadV2):
     """A Function URL."""
 
-    sources = frozenset({Source.FUNCTION_URL})
+    sources: ClassVar[frozenset[Source]] = frozenset({Source.FUNCTION_URL})
     streams = True
 
     def _read_path(self, host: str | None) -> tuple[str, bytes]:

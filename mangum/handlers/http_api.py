@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.paths import decode_sent_path, is_below, quote_decoded_path
 from mangum.handlers.payload_v2 import PayloadV2
@@ -27,7 +29,7 @@ class HTTPAPI(HTTPHandler):
 class HTTPGatewayV2(PayloadV2, HTTPAPI):
     """An HTTP API with payload format 2.0."""
 
-    sources = frozenset({Source.HTTP_API_V2})
+    sources: ClassVar[frozenset[Source]] = frozenset({Source.HTTP_API_V2})
 
     def _read_path(self, host: str | None) -> tuple[str, bytes]:
         event = self.event

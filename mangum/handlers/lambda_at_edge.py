@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from mangum.exceptions import InvalidResponse, RequestRefused
 from mangum.handlers.answer_size import check_size
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.bodies import decode_body
-from mangum.handlers.fields import list_of, optional, present, record_of, table_of, text
+from mangum.handlers.fields import FieldList, list_of, optional, present, record_of, table_of, text
 from mangum.handlers.headers import HeaderPairs, encode_header_records
 from mangum.handlers.origin import Origin
 from mangum.handlers.paths import decode_sent_path
@@ -22,7 +22,7 @@ from mangum.types import Scope
 
 __all__ = ["LambdaAtEdge"]
 
-logger = logging.getLogger("mangum.http")
+logger: logging.Logger = logging.getLogger("mangum.http")
 
 # CloudFront computes these itself.
 _COMPUTED = frozenset({"content-length", "transfer-encoding", "via", "connection", "keep-alive", "trailer", "upgrade"})
@@ -78,9 +78,9 @@ def _is_refused(name: str) -> bool:
 class LambdaAtEdge(HTTPHandler):
     """A viewer-request or origin-request trigger. The URI arrives as it was sent."""
 
-    sources = frozenset({Source.LAMBDA_AT_EDGE})
+    sources: ClassVar[frozenset[Source]] = frozenset({Source.LAMBDA_AT_EDGE})
     way_out = "Send less at once, or let CloudFront fetch the content from an origin."
-    fields = (
+    fields: ClassVar[FieldList] = (
         (_REQUEST, present),
         (f"{_REQUEST}.method", text),
         (f"{_REQUEST}.uri", optional(text)),

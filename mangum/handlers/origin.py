@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from mangum.types import Headers
 
-__all__ = ["Origin", "last_forwarded_for", "origin_of", "server"]
+__all__ = ["CAPITALISED", "LOWER_CASE", "Origin", "last_forwarded_for", "origin_of", "server"]
 
 # Host, X-Forwarded-Port and X-Forwarded-Proto, as far as the request has them.
 Origin: TypeAlias = tuple[str | None, str | None, str | None]

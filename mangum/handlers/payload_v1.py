@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from mangum.handlers.base import HTTPHandler
-from mangum.handlers.fields import flag, list_of, optional, present, table_of, text
+from mangum.handlers.fields import FieldList, flag, list_of, optional, present, table_of, text
 from mangum.handlers.headers import HeaderPairs, encode_multi_value_headers, single_and_repeated
 from mangum.handlers.origin import CAPITALISED, origin_of
 from mangum.handlers.paths import trailing_match
@@ -27,7 +27,7 @@ class PayloadV1(HTTPHandler):
     """A source that speaks payload format 1.0; how its path is encoded is the source's own."""
 
     speaks_api_gateway = True
-    fields = (
+    fields: ClassVar[FieldList] = (
         ("httpMethod", text),
         ("path", optional(text)),
         ("headers", _TEXT_OR_LIST),

@@ -6,10 +6,10 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-in
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from mangum.handlers.base import HTTPHandler
-from mangum.handlers.fields import flag, list_of, optional, present, table_of, text
+from mangum.handlers.fields import FieldList, flag, list_of, optional, present, table_of, text
 from mangum.handlers.headers import HeaderPairs, encode_headers, joined_and_cookies
 from mangum.handlers.origin import origin_of
 from mangum.types import Scope
@@ -21,7 +21,7 @@ class PayloadV2(HTTPHandler):
     """A source that speaks payload format 2.0; how its path is encoded is the source's own."""
 
     speaks_api_gateway = True
-    fields = (
+    fields: ClassVar[FieldList] = (
         ("requestContext", present),
         ("requestContext.http", present),
         ("requestContext.http.method", text),

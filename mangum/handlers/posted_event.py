@@ -16,7 +16,7 @@ from mangum.types import LambdaEvent, Response, Scope
 
 __all__ = ["PostedEvent", "is_event_path"]
 
-logger = logging.getLogger("mangum.http")
+logger: logging.Logger = logging.getLogger("mangum.http")
 
 _HOST = "lambda"
 
@@ -27,7 +27,7 @@ class PostedEvent:
     def __init__(self, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> None:
         self.event = event
         self.context = context
-        self.config = Config.of(config)
+        self.config: Config = Config.of(config)
 
     @classmethod
     def infer(cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> bool:

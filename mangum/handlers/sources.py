@@ -42,14 +42,15 @@ class Source(enum.Enum):
     DESTINATION = "a Lambda destination record"
     UNKNOWN = "an event of no kind known here"
 
-    __hash__ = object.__hash__  # members are singletons; Enum's own hash is a call into Python
-
     @property
     def is_posted(self) -> bool:
         """Whether it can be handed to the application by `event_path`: authorizers decide over requests and WebSocket
         events belong to a connection, so neither may end in a route that was written for queues."""
         return self not in _HTTP_SOURCES and self not in (Source.AUTHORIZER, Source.WEBSOCKET)
 
+
+# Members are singletons. The hash of Enum is a call into Python.
+Source.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 # Those of requests, as names of their own: in Python 3.11 it takes 0.15 µs to look a member up in its class.
 _REST_API = Source.REST_API

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.bodies import decode_body
-from mangum.handlers.fields import flag, list_of, optional, table_of, text
+from mangum.handlers.fields import FieldList, flag, list_of, optional, table_of, text
 from mangum.handlers.headers import HeaderPairs, encode_headers, encode_multi_value_headers, one_value_each
 from mangum.handlers.origin import last_forwarded_for, origin_of
 from mangum.handlers.paths import decode_sent_path
@@ -70,8 +70,8 @@ class VPCLattice(HTTPHandler):
 class VPCLatticeV1(VPCLattice):
     """Event structure version 1: names in snake case, no request context."""
 
-    sources = frozenset({Source.VPC_LATTICE_V1})
-    fields = (
+    sources: ClassVar[frozenset[Source]] = frozenset({Source.VPC_LATTICE_V1})
+    fields: ClassVar[FieldList] = (
         ("method", text),
         ("raw_path", optional(text)),
         ("headers", _TEXT_OR_LIST),
@@ -98,8 +98,8 @@ class VPCLatticeV1(VPCLattice):
 class VPCLatticeV2(VPCLattice):
     """Event structure version 2."""
 
-    sources = frozenset({Source.VPC_LATTICE_V2})
-    fields = (
+    sources: ClassVar[frozenset[Source]] = frozenset({Source.VPC_LATTICE_V2})
+    fields: ClassVar[FieldList] = (
         ("method", text),
         ("path", optional(text)),
         ("headers", _TEXT_OR_LIST),

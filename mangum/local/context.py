@@ -21,11 +21,11 @@ class LocalContext:
     def __init__(self, settings: FunctionSettings, request_id: str, deadline: float | None = None) -> None:
         """`deadline` is in Unix seconds, by default the function's timeout from now."""
         self.aws_request_id = request_id
-        self.function_name = settings.name
-        self.invoked_function_arn = settings.arn
-        self.memory_limit_in_mb = str(settings.memory_mb)
-        self.log_group_name = f"/aws/lambda/{settings.name}"
-        self.identity = SimpleNamespace(cognito_identity_id=None, cognito_identity_pool_id=None)
+        self.function_name: str = settings.name
+        self.invoked_function_arn: str = settings.arn
+        self.memory_limit_in_mb: str = str(settings.memory_mb)
+        self.log_group_name: str = f"/aws/lambda/{settings.name}"
+        self.identity: SimpleNamespace = SimpleNamespace(cognito_identity_id=None, cognito_identity_pool_id=None)
         self._deadline = time.time() + settings.limit_s if deadline is None else deadline
 
     def get_remaining_time_in_millis(self) -> int:

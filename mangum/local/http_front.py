@@ -22,7 +22,7 @@ from mangum.types import Receive, Scope, Send
 
 __all__ = ["HTTPFront"]
 
-logger = logging.getLogger("mangum.local")
+logger: logging.Logger = logging.getLogger("mangum.local")
 
 _WITHOUT_BODY = (204, 304)
 

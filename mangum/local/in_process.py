@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from mangum.adapter import Mangum
-from mangum.core.hooks import Observation, with_installed
+from mangum.core.hooks import with_installed
 from mangum.core.loop import leave_warm_loop, warm_loop
 from mangum.handlers.answer_size import ESCAPES_BEYOND_ASCII
 from mangum.local.capture import Capture
@@ -35,10 +35,11 @@ from mangum.local.function import (
 from mangum.local.invocations import Invocation
 from mangum.local.loading import load_function
 from mangum.local.own_code import fresh_imports, is_own_code
+from mangum.types import Observation
 
 __all__ = ["InProcess"]
 
-logger = logging.getLogger("mangum.local")
+logger: logging.Logger = logging.getLogger("mangum.local")
 
 _CLOSE_S = 2.0
 

@@ -18,7 +18,7 @@ from mangum.local.streams import StreamedAnswer
 
 __all__ = ["Fault", "Integration", "NoAnswer"]
 
-logger = logging.getLogger("mangum.local")
+logger: logging.Logger = logging.getLogger("mangum.local")
 
 T = TypeVar("T")
 

@@ -28,7 +28,7 @@ from mangum.local.websockets.api import WebSocketAPI
 from mangum.local.websockets.management import ConnectionsAPI
 from mangum.local.workers.pool import RUNTIMES, Workers
 
-__all__ = ["Server", "listen", "own_domain", "serve"]
+__all__ = ["Report", "Server", "listen", "own_domain", "serve"]
 
 # Bytes: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 _MOST_MESSAGE_AND_FRAME = (128 * 1024, 32 * 1024)

@@ -13,7 +13,7 @@ from mangum.local.streams import StreamedAnswer
 
 __all__ = ["LambdaService"]
 
-logger = logging.getLogger("mangum.local")
+logger: logging.Logger = logging.getLogger("mangum.local")
 
 
 class LambdaService:

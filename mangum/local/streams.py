@@ -27,7 +27,7 @@ class StreamedAnswer:
     def __init__(self, pause: Callable[[bool], None], hang_up: Callable[[], None]) -> None:
         """`pause` stops the runtime, or lets it go on; `hang_up` ends the connection to it."""
         self.prelude: dict[str, Any] = {}
-        self.size = 0  # of the body so far
+        self.size: int = 0  # of the body so far
         self._pause = pause
         self._hang_up = hang_up
         self._head = b""

@@ -14,7 +14,7 @@ from mangum.runtime.errors import ContainerBroken, RuntimeAPIUnreachable
 
 __all__ = ["RuntimeAPI", "checked", "host_and_port", "is_event", "said"]
 
-logger = logging.getLogger("mangum.runtime")
+logger: logging.Logger = logging.getLogger("mangum.runtime")
 
 _REQUEST_ID = b"lambda-runtime-aws-request-id"
 _CONNECT_S = 5.0

@@ -31,15 +31,15 @@ class Context:
         Raises:
             Fault: what they say of the client or its identity is no JSON object.
         """
-        self.aws_request_id = headers[b"lambda-runtime-aws-request-id"].decode()
-        self.function_name = settings.function_name
-        self.function_version = settings.function_version
-        self.invoked_function_arn = headers.get(b"lambda-runtime-invoked-function-arn", b"").decode()
-        self.memory_limit_in_mb = settings.memory_limit_in_mb
-        self.log_group_name = settings.log_group_name
-        self.log_stream_name = settings.log_stream_name
+        self.aws_request_id: str = headers[b"lambda-runtime-aws-request-id"].decode()
+        self.function_name: str = settings.function_name
+        self.function_version: str = settings.function_version
+        self.invoked_function_arn: str = headers.get(b"lambda-runtime-invoked-function-arn", b"").decode()
+        self.memory_limit_in_mb: str = settings.memory_limit_in_mb
+        self.log_group_name: str | None = settings.log_group_name
+        self.log_stream_name: str | None = settings.log_stream_name
         self.tenant_id: str | None = None
-        self.identity = _NOBODY
+        self.identity: SimpleNamespace = _NOBODY
         self.client_context: SimpleNamespace | None = None
         if not headers.keys().isdisjoint(_RARE):
             self._read_rare(headers)

@@ -20,7 +20,7 @@ class Fault(Exception):
     def __init__(self, error_type: str, message: str, stack: list[str] | None = None) -> None:
         super().__init__(message)
         self.error_type = error_type
-        self.stack = stack or []
+        self.stack: list[str] = stack or []
 
 
 class ContainerBroken(Exception):

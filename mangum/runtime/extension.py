@@ -12,7 +12,7 @@ from mangum.runtime.api import host_and_port, said
 
 __all__ = ["Extension"]
 
-logger = logging.getLogger("mangum.runtime")
+logger: logging.Logger = logging.getLogger("mangum.runtime")
 
 _NAME = "mangum-runtime"
 _BODY = b'{"events":[]}'

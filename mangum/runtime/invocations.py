@@ -35,7 +35,7 @@ class Invocations:
     def __init__(
         self, handler: Handler, settings: Settings, log: Log, reply_class: type[RuntimeReply] = RuntimeReply
     ) -> None:
-        self.is_stopping = False
+        self.is_stopping: bool = False
         self._settings = settings
         self._threads: Executor | None = None
         invoke = self._way_to_call(handler)

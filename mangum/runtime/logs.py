@@ -34,7 +34,7 @@ class Log:
     """Where all lines of the process go: standard output, or the descriptor that a managed runtime has for frames."""
 
     def __init__(self, settings: Settings) -> None:
-        self.has_json = settings.has_json_logs
+        self.has_json: bool = settings.has_json_logs
         self._descriptor = settings.telemetry_fd
         handler = _Handler(self)
         handler.addFilter(_note_invocation)

@@ -24,7 +24,7 @@ from mangum.runtime.settings import Settings
 
 __all__ = ["Runtime", "main"]
 
-logger = logging.getLogger("mangum.runtime")
+logger: logging.Logger = logging.getLogger("mangum.runtime")
 
 _FAILED = 1
 # As AWS's runtime for Python ends where SnapStart's hooks fail.

@@ -14,9 +14,9 @@ from mangum.runtime.api import RuntimeAPI, checked, said
 from mangum.runtime.documents import Documents
 from mangum.runtime.errors import Fault
 
-__all__ = ["ResponseStream", "RuntimeReply"]
+__all__ = ["ResponseStream", "RuntimeReply", "chunk"]
 
-logger = logging.getLogger("mangum.runtime")
+logger: logging.Logger = logging.getLogger("mangum.runtime")
 
 _PIECE = 256 * 1024
 _RESPONSE = b"/response"
@@ -38,7 +38,7 @@ class RuntimeReply:
         attempt = headers.get(b"lambda-runtime-invocation-id")
         self.is_streaming = is_streaming
         self.sends_at_once = True
-        self.is_sent = False
+        self.is_sent: bool = False
         self.when_left: Callable[[asyncio.Task[Any]], None] | None = None
         self.outcome: Outcome | None = None  # what Lambda said of it
         self.when_taken: Callable[[RuntimeReply], None] | None = None  # called when it has
@@ -135,8 +135,8 @@ class ResponseStream:
     https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming"""
 
     def __init__(self, connection: HTTPConnection, when_gone: Callable[[], None]) -> None:
-        self.is_over = False
-        self.is_gone = False
+        self.is_over: bool = False
+        self.is_gone: bool = False
         self._connection = connection
         self._when_gone = when_gone
 

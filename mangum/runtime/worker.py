@@ -57,7 +57,7 @@ class Worker:
         owner: Owner,
         reply_class: type[RuntimeReply],
     ) -> None:
-        self.ended = asyncio.Event()
+        self.ended: asyncio.Event = asyncio.Event()
         self.task: asyncio.Task[None]  # the last one, that runs an event, or tries to get one; there since `begin`
         self._invoke = invoke
         self._documents = documents

@@ -19,7 +19,7 @@ from mangum.websocket.records import Address, ConnectionRecord
 
 __all__ = ["BroadcastResult", "Connections", "Own", "encoded"]
 
-logger = logging.getLogger("mangum.websocket")
+logger: logging.Logger = logging.getLogger("mangum.websocket")
 
 # Posts at the same time in a broadcast. API Gateway answers in some 10 ms, so that these are thousands in a second.
 _CONCURRENCY = 64

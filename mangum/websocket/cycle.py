@@ -22,7 +22,7 @@ from mangum.websocket.idle import is_at_rest, rest, wait_others_blocked
 
 __all__ = ["Effects", "Outlet", "WebSocketCycle"]
 
-logger = logging.getLogger("mangum.websocket")
+logger: logging.Logger = logging.getLogger("mangum.websocket")
 
 _ABNORMAL = 1006  # RFC 6455, section 7.4.1: closed without a close frame, as by a response to the handshake
 
@@ -47,8 +47,8 @@ class Effects(AbstractAsyncContextManager[bool]):
 
     def __init__(self, *, count: bool) -> None:
         self.count = count
-        self.under_way = 0
-        self.changed = asyncio.Event()
+        self.under_way: int = 0
+        self.changed: asyncio.Event = asyncio.Event()
 
     async def __aenter__(self) -> bool:
         self.under_way += 1
@@ -79,11 +79,11 @@ class WebSocketCycle:
         background: BackgroundTasks,
     ) -> None:
         self.scope = scope
-        self.accepted = False
+        self.accepted: bool = False
         self.subprotocol: str | None = None
         self.denial: int | None = None  # the status, where the application answered with a response of its own
-        self.closed = False  # by the application
-        self.ended = False
+        self.closed: bool = False  # by the application
+        self.ended: bool = False
         self.error: BaseException | None = None
         self._app = app
         self._outlet = outlet

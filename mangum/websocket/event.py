@@ -129,10 +129,10 @@ class WebSocketEvent:
         self.config = config
         try:
             request: Mapping[str, Any] = event["requestContext"]
-            self.type = EventType(request["eventType"])
+            self.type: EventType = EventType(request["eventType"])
             self.connection_id: str = request["connectionId"]
             _insist(_connection_id, self.connection_id)
-            self.endpoint_url = config.api_gateway_endpoint_url or _endpoint_url(request, config)
+            self.endpoint_url: str | None = config.api_gateway_endpoint_url or _endpoint_url(request, config)
         except _UNREADABLE as error:
             raise self._invalid(error) from error
 

@@ -21,9 +21,9 @@ from typing import Any
 from mangum.core.loop import warm_loop
 from mangum.core.ownership import invocation, owner_of
 
-__all__ = ["is_at_rest", "rest", "wait_others_blocked"]
+__all__ = ["Tasks", "is_at_rest", "rest", "wait_others_blocked"]
 
-logger = logging.getLogger("mangum.websocket")
+logger: logging.Logger = logging.getLogger("mangum.websocket")
 
 # A task that has just ended (inside `gather`, `wait`) sets off callbacks, one after another, until the next task can
 # run, and no task tells of those. So all tasks must be blocked for a few turns of the loop.

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from mangum.core.reply import Reply
 
-__all__ = ["WebSocketExchange"]
+__all__ = ["OwnConnection", "WebSocketExchange"]
 
-logger = logging.getLogger("mangum.websocket")
+logger: logging.Logger = logging.getLogger("mangum.websocket")
 
 _GONE = 410
 _FORGET_S = 1.0  # for a store that may be down, after it has had its time
@@ -38,10 +38,10 @@ class OwnConnection:
 
     def __init__(self, event: WebSocketEvent, record: ConnectionRecord, hub: Hub, due: float | None) -> None:
         self.record = record
-        self.connection_id = record.connection_id
-        self.effects = Effects(count=event.type is EventType.CONNECT)
-        self.is_stored = event.type is not EventType.CONNECT
-        self.is_gone = event.type is EventType.DISCONNECT
+        self.connection_id: str = record.connection_id
+        self.effects: Effects = Effects(count=event.type is EventType.CONNECT)
+        self.is_stored: bool = event.type is not EventType.CONNECT
+        self.is_gone: bool = event.type is EventType.DISCONNECT
         self.failure: BackendError | None = None
         self.pending: list[bytes] = []  # messages of CONNECT: API Gateway takes none before that has been answered
         self._is_open = event.type is not EventType.CONNECT
@@ -125,7 +125,7 @@ class WebSocketExchange:
     is_cut_off = False
 
     def __init__(self, app: ASGI, event: WebSocketEvent, hub: Hub, reply: Reply) -> None:
-        self.is_answered = False
+        self.is_answered: bool = False
         self.line = f"WebSocket {event.type.value}"
         self._app = app
         self._event = event

@@ -13,7 +13,17 @@ import yaml
 
 from mangum.cli.deployment.errors import CommandError
 
-__all__ = ["ARCHITECTURES", "FILE_NAMES", "KEYS", "RUNTIMES", "Domain", "ProjectConfig", "config_file", "read_config"]
+__all__ = [
+    "ARCHITECTURES",
+    "FILE_NAMES",
+    "KEYS",
+    "RUNTIMES",
+    "Check",
+    "Domain",
+    "ProjectConfig",
+    "config_file",
+    "read_config",
+]
 
 FILE_NAMES = ("mangum.yml", "mangum.yaml")
 RUNTIMES = ("python3.11", "python3.12", "python3.13", "python3.14")

@@ -12,7 +12,7 @@ import yaml
 from mangum.cli.deployment.build import WRAPPER
 from mangum.cli.deployment.config import ProjectConfig
 
-__all__ = ["STAGE", "template", "template_text"]
+__all__ = ["STAGE", "Resources", "template", "template_text"]
 
 STAGE = "prod"  # of REST and WebSocket APIs
 _FUNCTION = "Function"

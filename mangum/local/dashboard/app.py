@@ -30,7 +30,7 @@ from mangum.websocket.management.endpoint import MOST_BYTES
 
 __all__ = ["Dashboard"]
 
-logger = logging.getLogger("mangum.local")
+logger: logging.Logger = logging.getLogger("mangum.local")
 
 _MOST_CONNECTIONS = 100
 _GROUPS_S = 2.0  # for the groups of all of them

@@ -9,7 +9,7 @@ from mangum.local.dashboard.payloads import block, body_of, json_block, parsed, 
 from mangum.local.dashboard.timing import bar, duration, legend
 from mangum.local.invocations import Invocation
 
-__all__ = ["detail"]
+__all__ = ["SOURCES", "detail"]
 
 SOURCES = {
     "http-api": "HTTP API",

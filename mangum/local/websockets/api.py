@@ -23,7 +23,7 @@ from mangum.types import Message, Receive, Scope, Send
 
 __all__ = ["WebSocketAPI"]
 
-logger = logging.getLogger("mangum.local")
+logger: logging.Logger = logging.getLogger("mangum.local")
 
 _MOST_AT_ONCE = 100  # messages of one connection on their way: its client has to wait with more
 # RFC 6455, section 7.4.1: a close frame without a code, and none.

@@ -26,11 +26,12 @@ class Connection:
     """A WebSocket connection. Times are in Unix seconds."""
 
     def __init__(self, request: HTTPRequest, settings: WebSocketSettings) -> None:
-        self.connection_id = new_id()
-        self.connected_at = self.last_active_at = time.time()
-        self.client = request.client
-        self.user_agent = next(iter(request.values("user-agent")), "")
-        self.path = request.target
+        self.connection_id: str = new_id()
+        self.connected_at: float = time.time()
+        self.last_active_at: float = self.connected_at
+        self.client: str = request.client
+        self.user_agent: str = next(iter(request.values("user-agent")), "")
+        self.path: str = request.target
         self._settings = settings
         self._outbox: asyncio.Queue[Message] = asyncio.Queue()
         self._buffered = 0

@@ -21,7 +21,7 @@ from mangum.websocket.management.endpoint import MOST_BYTES
 
 __all__ = ["ConnectionsAPI"]
 
-logger = logging.getLogger("mangum.local")
+logger: logging.Logger = logging.getLogger("mangum.local")
 
 _PATH = re.compile(r"(?P<api>(?:/[^/]+)?)/@connections/(?P<connection_id>.+)", re.DOTALL)
 _ID = re.compile(r"[\w-]+={0,2}", re.ASCII)

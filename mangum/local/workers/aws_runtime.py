@@ -8,5 +8,14 @@ from pathlib import Path
 
 from mangum.local.own_code import fresh_imports
 
-with fresh_imports(Path(os.environ["LAMBDA_TASK_ROOT"])):
-    runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run it, as its command line does."""
+    with fresh_imports(Path(os.environ["LAMBDA_TASK_ROOT"])):
+        runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -32,7 +32,7 @@ from mangum.local.workers.runtime_api import Delivery, RuntimeAPI
 
 __all__ = ["RUNTIMES", "Workers"]
 
-logger = logging.getLogger("mangum.local")
+logger: logging.Logger = logging.getLogger("mangum.local")
 
 # Lambda's. Code that takes longer is run again there, within the first event's time; here it gets that time at once.
 _INIT_S = 10.0

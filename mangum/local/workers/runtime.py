@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mangum.core.hooks import current, with_installed
 from mangum.local.invocations import PARTS_HEADER
@@ -16,7 +16,7 @@ from mangum.runtime.main import Runtime
 from mangum.runtime.reply import RuntimeReply
 from mangum.runtime.settings import Settings
 
-__all__ = ["main"]
+__all__ = ["MeasuredReply", "MeasuredRuntime", "main"]
 
 _PATIENCE_S = 0.5  # the gateway is on this machine, or gone
 
@@ -34,7 +34,7 @@ class MeasuredReply(RuntimeReply):
 class MeasuredRuntime(Runtime):
     """A `Runtime` with such replies."""
 
-    reply_class = MeasuredReply
+    reply_class: ClassVar[type[RuntimeReply]] = MeasuredReply
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from mangum.local.streams import StreamedAnswer
 from mangum.local.workers.extensions import Extensions
 from mangum.local.workers.runtime_http import BodySink, HTTPConnection, Request
 
-__all__ = ["Delivery", "RuntimeAPI"]
+__all__ = ["Delivery", "Refusal", "RuntimeAPI", "State"]
 
 _ERROR_TYPE = "lambda-runtime-function-error-type"
 _INVOCATION_ID = "lambda-runtime-invocation-id"
@@ -36,11 +36,13 @@ class Delivery:
 
     def __init__(self, request_id: str, event: str, settings: FunctionSettings) -> None:
         self.request_id = request_id
-        self.invocation_id = str(uuid.uuid4())
-        self.body = event.encode()
-        self.arn = settings.arn
-        self.deadline_ms = int((time.time() + settings.limit_s) * 1000)
-        self.trace_id = f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+        self.invocation_id: str = str(uuid.uuid4())
+        self.body: bytes = event.encode()
+        self.arn: str = settings.arn
+        self.deadline_ms: int = int((time.time() + settings.limit_s) * 1000)
+        self.trace_id: str = (
+            f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+        )
         self.parts_ms: dict[str, float] = {}
         # The answer as JSON, or the beginning of a stream, or `FunctionFailed`.
         self.answer: asyncio.Future[str | StreamedAnswer] = asyncio.get_running_loop().create_future()
@@ -96,7 +98,7 @@ class Refusal(Exception):
     def __init__(self, status: int, error_type: str, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.document = {"errorMessage": message, "errorType": error_type}
+        self.document: dict[str, str] = {"errorMessage": message, "errorType": error_type}
 
 
 class RuntimeAPI:

@@ -21,7 +21,7 @@ from mangum.websocket.management.pool import Pool
 
 __all__ = ["ManagementAPI"]
 
-logger = logging.getLogger("mangum.websocket.connections")
+logger: logging.Logger = logging.getLogger("mangum.websocket.connections")
 
 _MOST_CONNECTIONS = 64  # HTTP connections to one server
 _LONGEST_S = 10.0  # of a call without a deadline

@@ -14,10 +14,10 @@ from mangum.exceptions import ConfigurationError
 
 try:
     from mangum.core.http1 import HTTPConnection, HTTPResponse
-except ImportError as error:
+except ImportError as _error:
     # The adapter imports this module for every `dsn`, before the store's own: SQLite and third-party stores are checked
     # too. They have no extra of their own, so the message names `runtime`, which installs httptools and nothing else.
-    raise ConfigurationError(f"WebSocket connections (`dsn`) need httptools: {error}") from error
+    raise ConfigurationError(f"WebSocket connections (`dsn`) need httptools: {_error}") from _error
 
 __all__ = ["Pool"]
 
