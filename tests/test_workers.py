@@ -591,6 +591,27 @@ async def test_the_memory_of_a_process(tmp_path: Path, monkeypatch: pytest.Monke
     await process.stop(1)  # does nothing any more
 
 
+async def test_a_process_ends_though_a_child_of_it_keeps_its_output_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mangum.local.workers.process._DRAIN_S", 0.05)
+    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    lines: list[str] = []
+    process = Process(lambda line, is_stdout: lines.append(line), ended.set_result)
+    child = "import time; time.sleep(600)"
+    code = f"""
+        import subprocess, sys, os
+        child = subprocess.Popen([sys.executable, "-c", {child!r}], stderr=subprocess.DEVNULL, start_new_session=True)
+        print(child.pid, end="", flush=True)
+        os._exit(3)
+    """
+    await process.start([sys.executable, "-c", textwrap.dedent(code)], folder=tmp_path, environment=os.environ)
+    async with asyncio.timeout(WAIT_S):
+        assert await ended == 3
+    (pid,) = lines
+    os.kill(int(pid), signal.SIGKILL)
+
+
 def test_logging_is_under_one_name() -> None:
     assert workers_module.logger is logging.getLogger("mangum.local")
 
