@@ -317,12 +317,22 @@ class LifespanTask:
         return True
 
     async def cancel(self) -> None:
-        """Cancel the task once, so that its clean-up can await, and wait a moment for its end."""
+        """Cancel the task once, so that its clean-up can await, and wait a moment for its end. If the caller is
+        cancelled meanwhile, so is the task."""
         self.was_cancelled = True
         if self._task is None:
             self._is_up.set()  # it does not begin
-        else:
-            self._task.cancel()
+            return
+        self._task.cancel()
+        try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CANCEL_S):
                     await self._has_ended.wait()
+        except asyncio.CancelledError:
+            self._task.cancel()
+            raise
+
+    @property
+    def left_over(self) -> asyncio.Task[Any] | None:
+        """The task, if it was cancelled and has not ended."""
+        return self._task if self.was_cancelled and not self._has_ended.is_set() else None

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mangum.core.lifespan import Lifespan, LifespanTask, Serve
-from mangum.core.root import root_of
+from mangum.core.root import adopt, root_of
 from mangum.exceptions import LifespanFailure, LoopError
 from mangum.types import ASGI, LifespanMode
 
@@ -208,8 +208,17 @@ class _Resident:
         except LifespanFailure:
             self._is_given_up = True
             raise
+        except asyncio.CancelledError:
+            self._keep_left_over()
+            raise
 
     async def shut_down(self) -> None:
         self._is_given_up = True
         if not await self._task.shut_down(ask_s=_ASK_S, timeout_s=_SHUTDOWN_S):
             logger.error("The application had not shut down after %s s, and was cancelled.", _SHUTDOWN_S)
+            self._keep_left_over()
+
+    def _keep_left_over(self) -> None:
+        task = self._task.left_over
+        if task is not None:
+            adopt(task, "The application's lifespan")

@@ -8,15 +8,17 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-__all__ = ["Root", "adopt", "cancel_leftovers", "leftovers", "root_of"]
+__all__ = ["Root", "adopt", "cancel_leftovers", "leftovers", "root_of", "unruly"]
 
 logger = logging.getLogger("mangum")
 
 leftovers: set[asyncio.Task[Any]] = set()  # tasks that did not end when they were cancelled
+unruly: WeakSet[asyncio.Task[Any]] = WeakSet()  # those and their children: anyio cancels them in every turn of the loop
 
 _roots: dict[asyncio.AbstractEventLoop, Root] = {}
 
@@ -84,6 +86,7 @@ def adopt(task: asyncio.Task[Any], what: str) -> None:
     """Keep a task that did not end when it was cancelled. It is cancelled again with each invocation on its loop."""
     logger.error("%s did not end when it was cancelled. It is cancelled again with each invocation.", what)
     leftovers.add(task)
+    unruly.update(each for each in asyncio.all_tasks(task.get_loop()) if each.cancelling())
     task.add_done_callback(_end_leftover)
 
 
