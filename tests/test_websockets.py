@@ -760,25 +760,103 @@ def test_the_deadline_at_connect(visit: Callable[..., Client]) -> None:
 
 
 @pytest.mark.usefixtures("_large_reserve")
-def test_the_deadline_bounds_the_clean_up(visit: Callable[..., Client]) -> None:
+@pytest.mark.parametrize("kind", ["CONNECT", "MESSAGE", "DISCONNECT"])
+def test_an_answer_stands_if_the_clean_up_never_ends(
+    kind: str, visit: Callable[..., Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({**ACCEPT, "subprotocol": "chat"})
+        try:
+            while (await receive())["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": "answer"})
+            await receive()
+        finally:
+            if client.context.get_remaining_time_in_millis() == 1000:
+                await asyncio.Event().wait()
+
+    client = visit(app)
+    soon, late = Context(1000), client.context
+    client.context = soon if kind == "CONNECT" else late
+    assert client.connect() == 200
+    assert client.answer["headers"] == {"Sec-WebSocket-Protocol": "chat"}
+    client.context = soon if kind == "MESSAGE" else late
+    assert client.send("x") == 200
+    client.context = late
+    assert client.send("x") == 200  # the connection goes on
+    assert client.received == ["answer", "answer"]
+    client.context = soon if kind == "DISCONNECT" else late
+    assert client.disconnect() == 200
+    assert f"WebSocket {kind} was cancelled shortly before the function's timeout: its response was complete" in (
+        caplog.text
+    )
+    client.context = late
+    assert client.send("x") == 410
+
+
+@pytest.mark.usefixtures("_large_reserve")
+@pytest.mark.parametrize("receives", [True, False], ids=["waits for a message", "hangs"])
+def test_a_connection_is_closed_if_the_application_hangs_after_its_close(
+    receives: bool, visit: Callable[..., Client]
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPT)
+        await receive()
+        await send(CLOSE)
         try:
-            while True:
+            if receives:
                 await receive()
-                await send({"type": "websocket.send", "text": "answer"})
+                await receive()
         finally:
-            if client.context.get_remaining_time_in_millis() == 1000:
-                await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
     client = visit(app)
     assert client.connect() == 200
     client.context = Context(1000)
-    assert client.send("x") == 504
+    assert client.send("x") == (200 if receives else 504)
+    assert client.is_closed
     client.context = Context()
-    assert client.send("x") == 200  # the connection goes on
-    assert client.received == ["answer", "answer"]
+    assert client.send("x") == 410
+
+
+@pytest.mark.usefixtures("_large_reserve")
+def test_a_connection_that_has_gone_is_not_closed_at_the_deadline(
+    visit: Callable[..., Client], endpoint: ConnectionsEndpoint
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        await receive()
+        with pytest.raises(OSError, match="closed"):
+            await send({"type": "websocket.send", "text": "answer"})
+        await send(CLOSE)
+        await asyncio.Event().wait()
+
+    client = visit(app)
+    assert client.connect() == 200
+    client.handler.run(grow_older, client)
+    endpoint.script(410, to=client.id, always=True)
+    client.context = Context(1000)
+    assert client.send("x") == 504
+    assert not client.is_closed
+
+
+def test_clean_up_that_fails_after_a_disconnect_spoils_nothing(
+    visit: Callable[..., Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        await receive()
+        try:
+            await receive()
+        finally:
+            raise RuntimeError("clean-up failed")
+
+    client = visit(app)
+    assert [client.connect(), client.disconnect()] == [200, 200]
+    assert caplog.text.count("RuntimeError: clean-up failed") == 1
 
 
 def test_without_a_context(visit: Callable[..., Client]) -> None:

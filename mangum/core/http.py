@@ -114,6 +114,9 @@ class HTTPExchange:
                 await self._background.cancel()
                 raise
             self._fail(error)  # of something that the application awaited, and that was cancelled
+        except (SystemExit, KeyboardInterrupt, BaseExceptionGroup):
+            await self._background.cancel()
+            raise
         else:
             if self.response is None:
                 logger.error(
@@ -121,10 +124,11 @@ class HTTPExchange:
                     "started" if self._status is None else "completed",
                     request_line(self._scope),
                 )
-        if self.response is None and self.failure is None:
+        if self.response is None and self.failure is None and (deadline is None or not deadline.expired):
             await self._respond(plain_response(500))
         if self._background.host is not None:
             await self._background.join()
+        self._background.is_closed = True
 
     def abandon(self) -> None:
         """A response that is not complete has not begun to be sent."""

@@ -64,7 +64,10 @@ class Lifespan:
         `serves_again` calls `serve` again if the application cancels it and asks again."""
         self.state: dict[str, Any] = {}
         self.is_unsupported: bool = False
-        self.polls: bool = False  # whether the application cancelled a `receive()` with a request in it, and went on
+        self.polls: bool = (
+            False  # whether the application cancelled its `receive()`, in which the request ran, and went on
+        )
+        self.has_asked: bool = False  # whether the application has ever asked for its shutdown
         self._app = app
         self._mode = mode
         self._serve = serve
@@ -73,15 +76,14 @@ class Lifespan:
         self._stage = _Stage.CONNECTING
         self._failure: LifespanFailure | None = None
         self._task: asyncio.Task[Any] | None = None  # while the application runs in it
-        self._is_dismissed = False
+        self._dismissals = 0  # how often the application was cancelled by this object
+        self._asks_again = False  # whether it has asked for another message after its shutdown
+        self._is_down = False  # whether it has said that it has shut down
         self._is_interrupted = False  # whether the `receive()` in which the request ran was cancelled
+        self._has_raised = False
         self._up: asyncio.Event | None = None  # made if the application asks for its shutdown before it is up
         self._served: asyncio.Event | None = None  # made if the request runs beside the application
-
-    @property
-    def asks(self) -> bool:
-        """Whether the application has asked for its shutdown, as applications do."""
-        return self._stage not in (_Stage.CONNECTING, _Stage.STARTUP, _Stage.UP)
+        self._is_waiting = False  # for that, in `receive()`
 
     async def run(self) -> None:
         """Start the application up, serve, and shut the application down. If startup fails, nothing is served.
@@ -103,12 +105,13 @@ class Lifespan:
             cancelled = error
         finally:
             self._task = None
-        if self._is_dismissed:
+        for _ in range(self._dismissals):
             task.uncancel()
         if task.cancelling() > before:  # by someone else; the application may have kept it to itself
             raise cancelled or asyncio.CancelledError
-        if cancelled is not None and not self._is_dismissed:
+        if cancelled is not None and not self._dismissals:
             self._take(cancelled)
+        self.polls = self._is_interrupted and not self._has_raised
         await self._after_the_application()
 
     async def _after_the_application(self) -> None:
@@ -117,12 +120,14 @@ class Lifespan:
             logger.info("ASGI 'lifespan' protocol appears unsupported.")
         if self._served is not None:  # it returned while the request ran beside it
             await self._served.wait()
-        elif not self.asks and self._failure is None:
+        elif self._stage in (_Stage.CONNECTING, _Stage.STARTUP, _Stage.UP) and self._failure is None:
             await self._serve(self.state)
 
-    async def serve_beside(self) -> None:
-        """Serve in another task, while the application runs on. Then end the application if it does not ask for its
-        shutdown."""
+    async def serve_beside(self) -> bool:
+        """Serve in another task, while the application runs on. Then end the application, if it has not asked for its
+        shutdown by then. Does nothing if it has asked before, or has ended. Returns whether it served."""
+        if self.has_asked or self._task is None:
+            return False
         self._stage = _Stage.SERVING
         self._served = asyncio.Event()
         try:
@@ -130,7 +135,9 @@ class Lifespan:
         finally:
             self._stage = _Stage.SERVED
             self._served.set()
-            self._dismiss()
+            if not self.has_asked:
+                self.dismiss()
+        return True
 
     def raise_failure(self) -> None:
         """To be called after `run`.
@@ -142,13 +149,14 @@ class Lifespan:
         if self._failure is not None:
             raise self._failure
 
-    def _dismiss(self) -> None:
+    def dismiss(self) -> None:
         """Cancel an application that does not end by itself: once, so that its clean-up can await."""
         if self._task is not None:
-            self._is_dismissed = True
+            self._dismissals += 1
             self._task.cancel()
 
     def _take(self, error: BaseException) -> None:
+        self._has_raised = True
         if self._failure is not None:  # the application has said so before, and now raises what made it fail
             self._failure.__cause__ = self._failure.__cause__ or error
         elif isinstance(error, UnexpectedMessage):
@@ -176,19 +184,25 @@ class Lifespan:
             await self._up.wait()
         if self._stage is _Stage.UP:
             await self._serve_inside()
-        elif self._stage is _Stage.SERVING and self._served is not None:
-            await self._served.wait()
+        elif self._stage is _Stage.SERVING and self._served is not None and not self._is_waiting:
+            self.has_asked = self._is_waiting = True
+            try:
+                await self._served.wait()
+            finally:
+                self._is_waiting = False
         if self._stage is _Stage.SERVED:
-            self.polls = self._is_interrupted
             self._stage = _Stage.SHUTDOWN
             return {"type": "lifespan.shutdown"}
-        if self._stage is _Stage.SHUTDOWN:  # it asks again instead of returning
-            self._dismiss()
+        if self._stage is _Stage.SHUTDOWN:  # it asks again instead of returning; another task of its may ask too
+            self._asks_again = True
+            if self._is_down or asyncio.current_task() is self._task:
+                self.dismiss()
         never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         return await never
 
     async def _serve_inside(self) -> None:
         self._stage = _Stage.SERVING
+        self.has_asked = True
         try:
             await self._serve(self.state)
         except asyncio.CancelledError:
@@ -212,11 +226,19 @@ class Lifespan:
                 self._when_up()
         elif kind == "lifespan.startup.failed" and self._stage is _Stage.STARTUP:
             self._fail("startup", message)
-            asyncio.get_running_loop().call_soon(self._dismiss)  # if it does not end by itself
+            asyncio.get_running_loop().call_soon(self.dismiss)  # if it does not end by itself
         elif kind == "lifespan.shutdown.failed" and self._stage is _Stage.SHUTDOWN:
             self._fail("shutdown", message)
+            self._end()
         elif kind == "lifespan.shutdown.complete" and self._stage is _Stage.SHUTDOWN:
             logger.info("Application shutdown complete.")
+            self._end()
+
+    def _end(self) -> None:
+        """The application has shut down."""
+        self._is_down = True
+        if self._asks_again:  # and waits for that
+            asyncio.get_running_loop().call_soon(self.dismiss)
 
     def _fail(self, phase: str, message: Message) -> None:
         self._failure = LifespanFailure(f"Lifespan {phase} failure. {message.get('message', '')}".rstrip())
@@ -227,12 +249,12 @@ class LifespanTask:
 
     def __init__(self, app: ASGI, mode: LifespanMode) -> None:
         self._is_up = asyncio.Event()
+        self._has_asked = asyncio.Event()  # for its shutdown, or has ended
         self._is_over = asyncio.Event()
         self._has_ended = asyncio.Event()
         self._lifespan = Lifespan(app, mode, self._stay_up, when_up=self._is_up.set, serves_again=True)
         self._task: asyncio.Task[Any] | None = None
-        self._is_cancelled = False
-        self.was_cancelled: bool = False  # by its group
+        self.was_cancelled: bool = False  # by its group, or by `cancel`
 
     @property
     def state(self) -> dict[str, Any]:
@@ -241,18 +263,20 @@ class LifespanTask:
     async def run(self) -> None:
         self._task = asyncio.current_task()
         try:
-            if not self._is_cancelled:
+            if not self.was_cancelled:
                 await self._lifespan.run()
         except asyncio.CancelledError:
-            if not self._is_cancelled:  # but by the group
+            if not self.was_cancelled:  # by the group
                 self.was_cancelled = True
                 raise
         finally:
             self._is_up.set()
+            self._has_asked.set()
             self._has_ended.set()
 
     async def _stay_up(self, state: dict[str, Any] | None) -> None:
         self._is_up.set()  # for an application that has not said so, and is served all the same
+        self._has_asked.set()
         await self._is_over.wait()
 
     async def wait_up(self) -> None:
@@ -261,11 +285,17 @@ class LifespanTask:
         Raises:
             LifespanFailure: startup failed.
         """
-        await self._is_up.wait()
+        try:
+            await self._is_up.wait()
+        except asyncio.CancelledError:
+            await self.cancel()
+            raise
         self._lifespan.raise_failure()
 
-    async def shut_down(self, timeout_s: float | None = None) -> bool:
+    async def shut_down(self, *, ask_s: float, timeout_s: float | None = None) -> bool:
         """Let the application shut down, and wait until its task has ended. Returns whether it has, in that time.
+
+        An application that has never asked for its shutdown, and does not in `ask_s` seconds, is cancelled once.
 
         Raises:
             LifespanFailure: shutdown failed.
@@ -273,6 +303,11 @@ class LifespanTask:
         self._is_over.set()
         try:
             async with asyncio.timeout(timeout_s):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(ask_s):
+                        await self._has_asked.wait()
+                if not self._has_asked.is_set():
+                    self._lifespan.dismiss()
                 await self._has_ended.wait()
         except TimeoutError:
             await self.cancel()
@@ -284,12 +319,22 @@ class LifespanTask:
         return True
 
     async def cancel(self) -> None:
-        """Cancel the task once, so that its clean-up can await, and wait a moment for its end."""
-        self._is_cancelled = True
+        """Cancel the task once, so that its clean-up can await, and wait a moment for its end. If the caller is
+        cancelled meanwhile, so is the task."""
+        self.was_cancelled = True
         if self._task is None:
             self._is_up.set()  # it does not begin
-        else:
-            self._task.cancel()
+            return
+        self._task.cancel()
+        try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CANCEL_S):
                     await self._has_ended.wait()
+        except asyncio.CancelledError:
+            self._task.cancel()
+            raise
+
+    @property
+    def left_over(self) -> asyncio.Task[Any] | None:
+        """The task, if it was cancelled and has not ended."""
+        return self._task if self.was_cancelled and not self._has_ended.is_set() else None

@@ -222,7 +222,8 @@ class WarmLoop:
             task.remove_done_callback(self._stop)
 
     def _stop(self, task: asyncio.Task[Any]) -> None:
-        task.get_loop().stop()
+        if task is self._main:  # a KeyboardInterrupt that came out of the task has ended the run before
+            task.get_loop().stop()
 
     def _leave(self, task: asyncio.Task[Any]) -> None:
         """Let `run` end, although the task has not ended."""

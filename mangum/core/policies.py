@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mangum.core.lifespan import Lifespan, LifespanTask, Serve
-from mangum.core.root import root_of
+from mangum.core.root import adopt, root_of
 from mangum.exceptions import LifespanFailure, LoopError
 from mangum.types import ASGI, LifespanMode
 
@@ -66,7 +67,7 @@ class PerInvocation:
         self._app = app
         self._mode = mode
         self._is_known = False  # whether the application has been seen to ask for its shutdown
-        self._needs_task = False  # whether it cannot be served inside its `receive()`
+        self._ask_s: float | None = None  # how long it may take to ask, if it cannot be served inside its `receive()`
 
     @property
     def state(self) -> dict[str, Any]:
@@ -75,8 +76,8 @@ class PerInvocation:
     async def around(self, serve: Serve, group: TaskGroup) -> None:
         if not self.has_lifespan:
             await serve({})
-        elif self._needs_task:
-            await self._around_in_task(serve, group)
+        elif self._ask_s is not None:
+            await self._around_in_task(serve, group, self._ask_s)
         elif self._is_known:
             await self._around_inside(Lifespan(self._app, self._mode, serve))
         else:
@@ -85,47 +86,48 @@ class PerInvocation:
     async def _around_inside(self, lifespan: Lifespan) -> None:
         await lifespan.run()
         if lifespan.polls:
-            self._serve_in_task("cancels its receive(), and the request with it: the answer is a 500")
+            self._serve_in_task("cancels its receive(), and the request with it: the answer is a 500", _ASK_S)
         if lifespan.is_unsupported and self._mode == "auto":
             self.has_lifespan = False
         lifespan.raise_failure()
 
     async def _around_first(self, serve: Serve, group: TaskGroup) -> None:
         """The same, for an application that may not ask for its shutdown at all."""
-        timer: list[asyncio.TimerHandle] = []
+        is_over = asyncio.Event()
 
-        def serve_beside() -> None:
-            if not lifespan.asks:
-                self._serve_in_task("does not wait for its shutdown in receive()")
-                group.start_soon(lifespan.serve_beside)
+        async def serve_beside() -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ASK_S):
+                    await is_over.wait()
+            if await lifespan.serve_beside():
+                self._serve_in_task("does not wait for its shutdown in receive()", _ASK_S if lifespan.has_asked else 0)
 
         def when_up() -> None:
-            timer.append(asyncio.get_running_loop().call_later(_ASK_S, serve_beside))
+            group.start_soon(serve_beside)
 
         lifespan = Lifespan(self._app, self._mode, serve, when_up=when_up)
         try:
             await self._around_inside(lifespan)
         finally:
-            self._is_known = lifespan.asks
-            for handle in timer:
-                handle.cancel()
+            self._is_known = lifespan.has_asked
+            is_over.set()
 
-    def _serve_in_task(self, why: str) -> None:
-        self._needs_task = True
+    def _serve_in_task(self, why: str, ask_s: float) -> None:
+        self._ask_s = ask_s
         logger.error(
             "The application's lifespan %s. From now on it runs in a task of its own, which takes longer. "
             "An application that is up should await receive() until it is told to shut down.",
             why,
         )
 
-    async def _around_in_task(self, serve: Serve, group: TaskGroup) -> None:
+    async def _around_in_task(self, serve: Serve, group: TaskGroup, ask_s: float) -> None:
         lifespan = LifespanTask(self._app, self._mode)
         group.start_soon(lifespan.run)
+        await lifespan.wait_up()
         try:
-            await lifespan.wait_up()
             await serve(lifespan.state)
         finally:
-            await lifespan.shut_down()
+            await lifespan.shut_down(ask_s=ask_s)
 
 
 class PerProcess:
@@ -203,15 +205,20 @@ class _Resident:
         self.check_loop()
         try:
             await self._task.wait_up()
-        except (LifespanFailure, asyncio.CancelledError):
-            await self._give_up()
+        except LifespanFailure:
+            self._is_given_up = True
             raise
-
-    async def _give_up(self) -> None:
-        self._is_given_up = True
-        await self._task.cancel()
+        except asyncio.CancelledError:
+            self._keep_left_over()
+            raise
 
     async def shut_down(self) -> None:
         self._is_given_up = True
-        if not await self._task.shut_down(_SHUTDOWN_S):
+        if not await self._task.shut_down(ask_s=_ASK_S, timeout_s=_SHUTDOWN_S):
             logger.error("The application had not shut down after %s s, and was cancelled.", _SHUTDOWN_S)
+            self._keep_left_over()
+
+    def _keep_left_over(self) -> None:
+        task = self._task.left_over
+        if task is not None:
+            adopt(task, "The application's lifespan")

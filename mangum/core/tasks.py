@@ -68,16 +68,29 @@ class BackgroundTasks:
     when it is first asked for, in a task of its own: the application cannot enter it between its own scopes.
     """
 
-    __slots__ = ("_group", "_is_open", "_is_over", "host")
+    __slots__ = ("_group", "_is_open", "_is_over", "host", "is_closed")
 
     def __init__(self) -> None:
         self.host: asyncio.Task[None] | None = None  # the group's, once it has been asked for, as are the others
+        self.is_closed = False  # with the end of the invocation
         self._group: TaskGroup
         self._is_open: asyncio.Event
         self._is_over: asyncio.Event
 
     async def __call__(self) -> TaskGroup:
-        if self.host is None or self.host.done():  # after an error, the group has ended
+        """Open the group, if it is not open.
+
+        Raises:
+            RuntimeError: the invocation has ended.
+        """
+        host = self.host
+        if host is not None and self._is_open.is_set() and self._group.cancel_scope.cancel_called:
+            # An error ends the group, and then there is another one. A task of the group would wait for itself.
+            if asyncio.current_task() not in self.tasks():
+                await asyncio.wait([host])
+        if self.is_closed:
+            raise RuntimeError("The invocation that this aws.task_group belongs to has ended.")
+        if self.host is None or self.host.done():
             self._is_open, self._is_over = asyncio.Event(), asyncio.Event()
             self.host = asyncio.get_running_loop().create_task(self._live(), name="aws.task_group")
         await self._is_open.wait()
@@ -107,20 +120,23 @@ class BackgroundTasks:
         return {task for task in asyncio.all_tasks() if id(task) in family}
 
     async def cancel(self) -> None:
-        """Cancel the tasks, and wait for their end."""
+        """Cancel the tasks, and wait for their end. The group cannot be opened again."""
+        self.is_closed = True
         if self.host is not None:
             self.host.cancel()
             await self.join()
 
     async def join(self) -> None:
-        """Wait for the tasks. Cancelling the caller cancels them."""
-        host = self.host
-        if host is None:
-            return
-        self._is_over.set()
-        try:
-            await asyncio.wait([host])
-        except asyncio.CancelledError:
-            host.cancel()
-            await asyncio.wait([host])
-            raise
+        """Wait for the tasks. Each cancellation of the caller is passed on to them: it does not leave them behind."""
+        cancelled: asyncio.CancelledError | None = None
+        while self.host is not None and not self.host.done():
+            self._is_over.set()
+            try:
+                await asyncio.wait([self.host])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self.is_closed = True
+                self.host.cancel()
+        self.is_closed = True
+        if cancelled is not None:
+            raise cancelled

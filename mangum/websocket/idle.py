@@ -5,7 +5,8 @@ outside, such as a database, which is. asyncio has no public way to ask a task w
 at the coroutines.
 
 Whether anything can run is told by the selector of a loop that mangum has made, see `IdleSelector`. On other loops
-(adopted, uvloop's, the caller's own), and if several invocations share the loop, the tasks are looked at turn by turn.
+(adopted, uvloop's, the caller's own), if several invocations share the loop, and beside tasks that an invocation left
+behind, the tasks are looked at turn by turn.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from mangum.core.loop import warm_loop
 from mangum.core.ownership import invocation, owner_of
+from mangum.core.root import unruly
 
 __all__ = ["Tasks", "is_at_rest", "rest", "wait_others_blocked"]
 
@@ -88,7 +90,7 @@ async def wait_others_blocked() -> None:
     This is `anyio.wait_all_tasks_blocked`, which polls ten times a second.
     """
     selector = warm_loop().idle_selector()
-    if selector is not None and invocation.get() is None:
+    if selector is not None and invocation.get() is None and not unruly:
         await selector.wait_idle()
         return
     quiet = 0
@@ -98,9 +100,10 @@ async def wait_others_blocked() -> None:
 
 
 def _others() -> list[asyncio.Task[Any]]:
-    """All tasks but the current one, and but those of other invocations that run at the same time."""
+    """All tasks except the current one, those of other invocations that run at the same time, and those that an
+    earlier invocation left behind."""
     current = asyncio.current_task()
-    tasks = [task for task in asyncio.all_tasks() if task is not current]
+    tasks = [task for task in asyncio.all_tasks() if task is not current and task not in unruly]
     own = invocation.get()
     return tasks if own is None else [task for task in tasks if owner_of(task) in (own, None)]
 

@@ -7,7 +7,7 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mangum.core.deadline import Deadline, last_answer
 from mangum.core.root import root_of
@@ -31,6 +31,7 @@ logger: logging.Logger = logging.getLogger("mangum.websocket")
 
 _GONE = 410
 _FORGET_S = 1.0  # for a store that may be down, after it has had its time
+_CLOSE_S = 1.0  # for API Gateway, after the deadline
 
 
 class OwnConnection:
@@ -132,6 +133,7 @@ class WebSocketExchange:
         self._hub = hub
         self._reply = reply
         self._failure: Exception | None = None  # for the caller
+        self._settled: dict[str, Any] | None = None  # the answer, while the application cleans up
         self._background = BackgroundTasks()
         self._greeted: ConnectionRecord | None = None  # whose messages wait until it is open
         self._due: float | None = None  # when API Gateway must have answered, in the loop's time
@@ -153,6 +155,8 @@ class WebSocketExchange:
         except Exception as error:
             self._failure = error
         except asyncio.CancelledError:
+            if self._settled is not None and not self.is_answered and deadline is not None and deadline.expired:
+                self._answer(self._settled)
             await self._background.cancel()
             raise
         await self._background.join()
@@ -191,16 +195,18 @@ class WebSocketExchange:
             status = 500 if own.failure is not None else _handshake_status(cycle)
             if status == 200:
                 self._greeted = await own.keep_pending()
+            if own.failure is None:
+                accepted = status == 200
+                self._settled = {"statusCode": status}
+                if accepted and cycle.subprotocol is not None:
+                    self._settled["headers"] = {"Sec-WebSocket-Protocol": cycle.subprotocol}
             await self._end(cycle)
             if own.failure is not None:
                 raise own.failure
-            accepted = status == 200
         finally:
             if not accepted:
                 await own.try_to_forget()
-        if status == 200 and cycle.subprotocol is not None:
-            return {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": cycle.subprotocol}}
-        return {"statusCode": status}
+        return cast("dict[str, Any]", self._settled)
 
     async def _message(self, group: TaskGroup, state: dict[str, Any] | None) -> dict[str, Any]:
         event = self._event
@@ -212,15 +218,22 @@ class WebSocketExchange:
         own = OwnConnection(event, record, self._hub, self._due)
         own.is_gone = not await self._deliver_pending(record)
         cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
-        await self._settle(cycle, group)
-        goes_on = not (cycle.ended or cycle.closed)
-        status = 403 if cycle.is_refused and cycle.error is None else _status(cycle, own)
-        await self._end(cycle)
+        try:
+            await self._settle(cycle, group)
+            goes_on = not (cycle.ended or cycle.closed)
+            status = 403 if cycle.is_refused and cycle.error is None else _status(cycle, own)
+            self._settled = {"statusCode": status}
+            await self._end(cycle)
+        except asyncio.CancelledError:
+            if cycle.closed:
+                await own.try_to_forget()
+                self._due = asyncio.get_running_loop().time() + _CLOSE_S
+                await self._close_after(own)
+            raise
         if not goes_on:
-            await own.forget()  # first, since DISCONNECT may come while API Gateway closes it
-            if not own.is_gone:
-                await self._close(record.target)
-        return {"statusCode": status}
+            await own.forget()
+            await self._close_after(own)
+        return self._settled
 
     async def _deliver_pending(self, record: ConnectionRecord) -> bool:
         """Deliver what was sent at CONNECT. Returns whether the connection is there."""
@@ -240,13 +253,13 @@ class WebSocketExchange:
         cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
         try:
             await self._settle(cycle, group)
+            self._settled = {"statusCode": _status(cycle, own)}
             await self._end(cycle)
-            status = _status(cycle, own)
         except (BackendError, asyncio.CancelledError):
             await own.try_to_forget()  # there is no second DISCONNECT
             raise
         await own.forget()
-        return {"statusCode": status}
+        return self._settled
 
     def _cycle(self, own: OwnConnection, handshake: Handshake, state: dict[str, Any] | None) -> WebSocketCycle:
         event = self._event
@@ -271,6 +284,11 @@ class WebSocketExchange:
         await cycle.end()
         if cycle.error is not failure:
             logger.error("An error occurred in the application's clean-up.", exc_info=cycle.error)
+
+    async def _close_after(self, own: OwnConnection) -> None:
+        """Close a connection after it has been forgotten: DISCONNECT may come while API Gateway closes it."""
+        if not own.is_gone:
+            await self._close(own.record.target)
 
     async def _close(self, target: Address) -> None:
         try:
