@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
+from typing import Any, TypeAlias
 
 __all__ = ["Root", "adopt", "cancel_leftovers", "leftovers", "root_of"]
 
 logger = logging.getLogger("mangum")
 
+_NAME = "mangum-root"
+
 leftovers: set[asyncio.Task[Any]] = set()  # tasks that did not end when they were cancelled
 
 _roots: dict[asyncio.AbstractEventLoop, Root] = {}
+
+_Child: TypeAlias = tuple[contextvars.Context, Callable[[], Awaitable[None]], str]
 
 
 class Root:
@@ -28,41 +30,34 @@ class Root:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, stays: bool = False) -> None:
-        """With `stays`, the root lives until `close`; else it ends with its last child."""
+        """With `stays`, the root lives until it is cancelled; else it ends with its last child."""
+        self._loop = loop
         self._stays = stays
         self._children = 0
-        self._group: TaskGroup | None = None
-        self._waiting: list[Callable[[TaskGroup], object]] = []  # children, until the group is open
-        self._is_wanted = asyncio.Event()
-        self._is_over = asyncio.Event()
-        self.task = loop.create_task(self._live(), name="mangum-root")
+        self._waiting: deque[_Child] = deque()  # to be started
+        self._has_changed = asyncio.Event()
+        self.task = loop.create_task(self._live(), name=_NAME)
         _roots[loop] = self
-        self.task.add_done_callback(lambda _: _roots.pop(loop, None))
+        self.task.add_done_callback(self._end)
 
     async def _live(self) -> None:
-        await self._is_wanted.wait()
+        await self._has_changed.wait()
         import anyio  # which most applications import themselves, but not all
 
         async with anyio.create_task_group() as group:
-            self._group = group
-            for start in self._waiting:
-                start(group)
-            self._waiting.clear()
-            await self._is_over.wait()
+            while self._stays or self._children:
+                while self._waiting:
+                    context, function, name = self._waiting.popleft()
+                    context.run(partial(group.start_soon, self._run, function, name=name))
+                self._has_changed.clear()
+                await self._has_changed.wait()
 
     def start_soon(self, function: Callable[[], Awaitable[None]], name: str) -> None:
-        """Run a function in a child task. An error that comes out of it is logged."""
+        """Run a function in a child task. An error that comes out of it is logged. Callbacks of the loop may call this,
+        unlike a task group's method, since the root itself starts the child."""
         self._children += 1
-        context = contextvars.copy_context()
-
-        def start(group: TaskGroup) -> None:
-            context.run(partial(group.start_soon, self._run, function, name=name))
-
-        if self._group is None:
-            self._waiting.append(start)
-            self._is_wanted.set()
-        else:
-            start(self._group)
+        self._waiting.append((contextvars.copy_context(), function, name))
+        self._has_changed.set()
 
     async def _run(self, function: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -71,13 +66,35 @@ class Root:
             logger.exception("A background task of mangum failed.")
         finally:
             self._children -= 1
-            if not self._children and not self._stays:
-                self._is_over.set()
+            self._has_changed.set()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if _roots.get(self._loop) is self:
+            del _roots[self._loop]
+        for context, function, name in self._waiting:  # the root was cancelled before they began
+            context.run(root_of(self._loop).start_soon, function, name)
+
+    def forget(self) -> None:
+        """Let go of a root on a closed loop. If its user has closed the loop, the root's task cannot end, which asyncio
+        would report."""
+        if _roots.get(self._loop) is self:
+            del _roots[self._loop]
+        handle = self._loop.get_exception_handler() or type(self._loop).default_exception_handler
+
+        def handle_others(loop: asyncio.AbstractEventLoop, error: dict[str, Any]) -> None:
+            task = error.get("task")
+            if task is None or task.get_name() != _NAME:
+                handle(loop, error)
+
+        self._loop.set_exception_handler(handle_others)
 
 
-def adopt(task: asyncio.Task[Any], what: str) -> None:
+def adopt(task: asyncio.Task[Any]) -> None:
     """Keep a task that did not end when it was cancelled. It is cancelled again with each invocation on its loop."""
-    logger.error("%s did not end when it was cancelled. It is cancelled again with each invocation.", what)
+    logger.error(
+        "The task of %s did not end when it was cancelled. It is cancelled again with each invocation.",
+        task.get_name(),
+    )
     leftovers.add(task)
     task.add_done_callback(_end_leftover)
 
@@ -85,21 +102,23 @@ def adopt(task: asyncio.Task[Any], what: str) -> None:
 def _end_leftover(task: asyncio.Task[Any]) -> None:
     leftovers.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("A task that was left behind failed.", exc_info=error)
+        logger.error("The task of %s, which was left behind, failed.", task.get_name(), exc_info=error)
 
 
 def cancel_leftovers() -> None:
     """Cancel them again, on the running loop."""
     loop = asyncio.get_running_loop()
-    for task in leftovers:
+    for task in list(leftovers):
         if task.get_loop() is loop:
             task.cancel()
+        elif task.get_loop().is_closed():  # where it can never end
+            leftovers.discard(task)
 
 
 def root_of(loop: asyncio.AbstractEventLoop) -> Root:
     """The root of an event loop, made if there is none."""
     root = _roots.get(loop)
-    if root is None:
+    if root is None or root.task.done():
         for closed in [other for other in _roots if other.is_closed()]:
             del _roots[closed]
         root = Root(loop)
