@@ -278,7 +278,7 @@ def test_a_dispatcher_that_asks_on_during_the_shutdown(mode: LifespanMode, scope
 async def by_wait_for(receive: Receive) -> Any:
     """Before Python 3.12, it makes a task."""
     try:
-        return await asyncio.wait_for(receive(), 0.01)  # type: ignore[arg-type] # a coroutine
+        return await asyncio.wait_for(receive(), 0.01)
     except TimeoutError:
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
 import pytest
@@ -167,14 +166,12 @@ async def app(scope, receive, send):
 
 handler = Mangum(app, "off", dsn="sqlite://{tmp_path}/connections.db")
 """
-    server = RuntimeAPIServer(concurrency=2)
-    async with running(tmp_path, code, server=server, environment=many(2)):
-        busy = server.put(function_url("/"))
-        await server.until(lambda server: busy.state == "running")
-        connect = server.put(connect_event(), timeout_s=10)
-        if sys.version_info >= (3, 12):  # before which tasks do not tell whose they are
-            assert (await connect.answer())["statusCode"] == 200
-            assert not busy.answered.is_set()
-        (tmp_path / "go").touch()
-        assert (await busy.answer())["body"] == "busy"
+    server = RuntimeAPIServer(concurrency=16)
+    async with running(tmp_path, code, server=server, environment=many(16)):
+        busy = [server.put(function_url("/")) for _ in range(15)]
+        await server.until(lambda server: all(one.state == "running" for one in busy))
+        connect = server.put(connect_event(), timeout_s=60)
         assert (await connect.answer())["statusCode"] == 200
+        assert not any(one.answered.is_set() for one in busy)
+        (tmp_path / "go").touch()
+        assert {(await one.answer())["body"] for one in busy} == {"busy"}

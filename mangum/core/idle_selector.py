@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
 
 __all__ = ["IdleSelector"]
@@ -33,3 +34,9 @@ class IdleSelector(selectors.DefaultSelector):
                     waiter.set_result(None)
             del vars(self)["select"]
         return ready
+
+    def detach(self) -> None:
+        """In a forked child: watch nothing, without a change for the parent. The kernel's list of watched files belongs
+        to both, and what the child takes off it no longer wakes the parent up."""
+        with selectors.DefaultSelector() as empty:
+            os.dup2(empty.fileno(), self.fileno(), inheritable=False)

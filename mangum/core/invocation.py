@@ -155,6 +155,7 @@ def _leave(exchange: Exchange, reply: Reply, host: asyncio.Task[Any]) -> None:
             if reply.when_left is not None:
                 reply.when_left(host)
 
+    host.set_name(exchange.line)  # for the log
     root_of(host.get_loop()).start_soon(finish, "mangum-leave")
 
 

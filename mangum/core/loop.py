@@ -8,11 +8,13 @@ import contextvars
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias, TypeVar, cast
 
 from mangum.core.idle_selector import IdleSelector
@@ -27,6 +29,8 @@ logger: logging.Logger = logging.getLogger("mangum")
 
 _WIND_DOWN_S = 5.0
 _EXIT_WAIT_S = 2.0
+
+_BUSY = "The handler is still at work in another thread."
 
 # Whether this code runs in an invocation on the warm loop, in whatever thread.
 _is_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("mangum_is_inside", default=False)
@@ -49,7 +53,7 @@ class WarmLoop:
 
     It is the thread's current event loop if there is one that is neither running nor closed, else a new one by
     `asyncio.new_event_loop`, which becomes the current one. So clients and pools that a program creates at import
-    belong to it. Calls from several threads run one at a time.
+    belong to it. Calls from several threads run one at a time. A forked child gets a loop of its own.
 
     On a loop of mangum's own, a root task stays from the first call to the loop's end. anyio keeps its worker threads
     as long as the root task lives. An adopted loop has none: its owner may close it, and those threads would never end.
@@ -60,10 +64,11 @@ class WarmLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._root: Root | None = None  # of an own loop
         self._lock = threading.Lock()
-        self._when_idle: list[Callable[[], None]] = []
+        self._when_idle: deque[Callable[[], None]] = deque()
         self._main: asyncio.Task[Any] | None = None  # that runs
         self._is_warm = False  # see `prepare`
         self._submitted: set[_Call] | None = None  # calls from other threads, while it serves
+        self._submitting = threading.Lock()
 
     # The loop
 
@@ -74,14 +79,23 @@ class WarmLoop:
             return
         try:
             loop = self._open()
-            if warm_up is not None and self._root is not None and not self._is_warm:
-                self._is_warm = True
-                is_debug = loop.get_debug()
-                loop.set_debug(False)  # in which asyncio logs a task that imports something as slow
+            if warm_up is None or self._root is None or self._is_warm or loop.is_running():
+                return
+            self._is_warm = True
+            is_debug = loop.get_debug()
+            loop.set_debug(False)  # in which asyncio logs a task that imports something as slow
+            try:
                 self._run(warm_up(), None)
+            finally:
                 loop.set_debug(is_debug)
         finally:
             self._lock.release()
+            self._call_when_idle()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether `serve` runs, whose caller handles signals."""
+        return self._submitted is not None
 
     def is_running_here(self) -> bool:
         """Whether the caller runs on this loop."""
@@ -99,21 +113,30 @@ class WarmLoop:
         """Run a function in a child of the loop's root task, while the loop runs in whatever thread."""
         loop = self._loop
         if loop is not None:
-            loop.call_soon_threadsafe(lambda: root_of(loop).start_soon(function, name))
+            with suppress(RuntimeError):  # the loop was closed at this moment
+                loop.call_soon_threadsafe(lambda: root_of(loop).start_soon(function, name))
 
     def _open(self) -> asyncio.AbstractEventLoop:
         loop = self._loop
         if loop is None or loop.is_closed():
-            loop, self._root, self._selector, self._is_warm = _current_loop(), None, None, False
-            if loop is None or loop.is_closed():
+            self._forget_root()
+            loop, self._selector, self._is_warm = _current_loop(), None, False
+            if loop is None or loop.is_running():
+                current = loop
                 loop, self._selector = _new_loop()
-                asyncio.set_event_loop(loop)
                 self._root = Root(loop, stays=True)
+                if current is None:  # one that runs in another thread stays current
+                    asyncio.set_event_loop(loop)
             self._loop = loop
             close_at_exit(self, last=True)
         elif self._root is not None and not loop.is_running() and _current_loop() is None:
             asyncio.set_event_loop(loop)  # after an `asyncio.run`, or in another thread
         return loop
+
+    def _forget_root(self) -> None:
+        if self._root is not None:
+            self._root.forget()
+            self._root = None
 
     # Calls
 
@@ -131,27 +154,29 @@ class WarmLoop:
         except LoopError:
             main.close()
             raise
-        if self._submitted is not None:
-            return self._submit(main, self._submitted, reply)
-        with self._lock:
-            if not _is_spared:
-                _spare_the_collector()
-            result = self._run(main, reply)
-        if self._when_idle:
-            self._call_when_idle()
-        return result
+        if self._submitted is not None and (wait := self._submit(main, reply)) is not None:
+            return wait()
+        try:
+            with self._lock:
+                if not _is_spared:
+                    _spare_the_collector()
+                return self._run(main, reply)
+        finally:
+            if self._when_idle:
+                self._call_when_idle()
 
     def serve(self, main: Coroutine[Any, Any, T]) -> T:
         """`run`, while calls from other threads run on the loop at the same time."""
-        with self._lock:
+        with self._turn():
             if not _is_spared:
                 _spare_the_collector()
             self._submitted = submitted = set[_Call]()
             try:
                 return self._run(main, None)
             finally:
-                self._submitted = None
-                for call in submitted:
+                with self._submitting:
+                    self._submitted = None
+                for call in list(submitted):  # each leaves the set
                     call.cancel()
 
     def outside(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -183,7 +208,10 @@ class WarmLoop:
             loop = self._open()
         elif loop.is_running():
             main.close()
-            raise LoopError("The process's event loop is running in another thread: call the handler from there.")
+            raise LoopError(
+                "The process's event loop is running in another thread: "
+                "use `await handler.invoke(event, context)` there, see `asyncio.run_coroutine_threadsafe`."
+            )
         token = _is_inside.set(True)
         task = loop.create_task(main)  # which takes the context along, into its threads too
         _is_inside.reset(token)
@@ -194,13 +222,15 @@ class WarmLoop:
             while self._main is not None and not task.done():  # the application may stop the loop, or cancel the root
                 self._run_loop(loop, task)
         except BaseException:  # KeyboardInterrupt, SystemExit: the loop was interrupted, and the task has to be ended
+            self._main = None
             if not task.done():
                 task.cancel()
                 with suppress(BaseException):  # such as a second Ctrl-C
                     loop.run_until_complete(asyncio.wait([task], timeout=_WIND_DOWN_S))
-            if task.done() and not task.cancelled():
+            if not task.done():
+                adopt(task)
+            elif not task.cancelled():
                 task.exception()  # fetched, so that the loop does not report it as lost
-            self._main = None
             raise
         if self._main is None:  # it was left, and the reply has the answer
             return cast("T", None)
@@ -219,42 +249,55 @@ class WarmLoop:
         try:
             loop.run_until_complete(until)
         except (Exception, asyncio.CancelledError):  # the loop was stopped; an error of the task is raised later
+            pass
+        finally:
             task.remove_done_callback(self._stop)
 
     def _stop(self, task: asyncio.Task[Any]) -> None:
-        if task is self._main:  # a KeyboardInterrupt that came out of the task has ended the run before
+        if self._main is task:  # else the application had stopped the loop, and this comes in the next run
             task.get_loop().stop()
 
     def _leave(self, task: asyncio.Task[Any]) -> None:
         """Let `run` end, although the task has not ended."""
         loop = task.get_loop()
-        adopt(task, "An invocation")
+        adopt(task)
         self._main = None
         loop.stop()
 
-    def _submit(self, main: Coroutine[Any, Any, T], submitted: set[_Call], reply: KeptReply | None) -> T:
-        """Run a coroutine on the loop, which runs in another thread, and wait for it here."""
-        context = contextvars.copy_context()
-        context.run(_is_inside.set, True)
-        assert self._loop is not None
-        call = context.run(asyncio.run_coroutine_threadsafe, main, self._loop)
-        submitted.add(call)
-        call.add_done_callback(submitted.discard)
-        left = threading.Event()
+    def _submit(self, main: Coroutine[Any, Any, T], reply: KeptReply | None = None) -> Callable[[], T] | None:
+        """Run a coroutine on the loop, which runs in another thread. Returns a function that waits for its result, or
+        `None` if the loop no longer serves."""
+        calls: list[concurrent.futures.Future[T]] = []
+        is_left = False
 
         def leave(task: asyncio.Task[Any]) -> None:
-            left.set()
-            adopt(task, "An invocation")
-            call.cancel()
+            nonlocal is_left
+            is_left = True
+            adopt(task)
+            with self._submitting:
+                calls[0].cancel()
 
-        if reply is not None:
+        def wait() -> T:
+            try:
+                return calls[0].result()
+            except concurrent.futures.CancelledError:
+                if is_left:
+                    return cast("T", None)  # the reply has the answer
+                raise asyncio.CancelledError from None
+
+        if reply is not None:  # before the call, which the loop's thread may begin at once
             reply.when_left = leave
-        try:
-            return call.result()
-        except concurrent.futures.CancelledError:
-            if left.is_set():
-                return cast("T", None)  # the reply has the answer
-            raise asyncio.CancelledError from None
+        context = contextvars.copy_context()
+        context.run(_is_inside.set, True)
+        with self._submitting:
+            submitted = self._submitted
+            if submitted is None:
+                return None
+            assert self._loop is not None
+            calls.append(context.run(asyncio.run_coroutine_threadsafe, main, self._loop))
+            submitted.add(calls[0])
+        calls[0].add_done_callback(submitted.discard)
+        return wait
 
     def interrupt(self) -> None:
         """Cancel what runs, from any thread: its `run` raises `CancelledError`. Does not wait for that."""
@@ -273,10 +316,24 @@ class WarmLoop:
 
     def _call_when_idle(self) -> None:
         while self._when_idle and self._lock.acquire(blocking=False):
-            callbacks, self._when_idle = self._when_idle, []
+            try:
+                callback = self._when_idle.popleft()
+            except IndexError:  # pragma: no cover - another thread was faster
+                return
+            finally:
+                self._lock.release()
+            callback()
+
+    @contextmanager
+    def _turn(self, timeout_s: float = -1) -> Iterator[None]:
+        """Hold the lock. Then call back whoever has waited for it."""
+        if not self._lock.acquire(timeout=timeout_s):
+            raise TimeoutError(_BUSY)
+        try:
+            yield
+        finally:
             self._lock.release()
-            for callback in callbacks:
-                callback()
+            self._call_when_idle()
 
     def try_run(self, main: Callable[[], Coroutine[Any, Any, None]], *, timeout_s: float) -> None:
         """`run` for a clean-up, which waits `timeout_s` seconds at most for a run in another thread (-1: any time).
@@ -286,13 +343,14 @@ class WarmLoop:
             TimeoutError: the other run went on.
         """
         self.check("`await handler.aclose()`")
-        if not self._lock.acquire(timeout=timeout_s):
-            raise TimeoutError("The handler is still at work in another thread.")
-        try:
-            self._run(main(), None)
-        finally:
-            self._lock.release()
-            self._call_when_idle()
+        if self._submitted is not None:
+            coroutine = main()
+            wait = self._submit(coroutine)
+            if wait is not None:
+                return wait()
+            coroutine.close()
+        with self._turn(timeout_s):
+            return self._run(main(), None)
 
     def close(self, *, timeout_s: float = -1) -> None:
         """End what is left on a loop of mangum's own, and close it. The next call makes a new one. An adopted loop is
@@ -301,18 +359,15 @@ class WarmLoop:
         Raises:
             TimeoutError: a run in another thread went on for `timeout_s` seconds.
         """
-        if not self._lock.acquire(timeout=timeout_s):
-            raise TimeoutError("The handler is still at work in another thread.")
-        try:
-            loop, root = self._loop, self._root
-            if root is not None and loop is not None and not loop.is_closed():
+        with self._turn(timeout_s):
+            loop = self._loop
+            if self._root is not None and loop is not None and not loop.is_closed():
                 try:
-                    loop.run_until_complete(_wind_down(loop, root))
+                    _run_to_its_end(loop, _wind_down(loop))
                 finally:
                     loop.close()
-            self._loop = self._root = self._selector = None
-        finally:
-            self._lock.release()
+            self._forget_root()
+            self._loop = self._selector = None
 
     def close_at_exit(self) -> None:
         """`close` at the interpreter's exit: logs errors, and waits a few seconds at most."""
@@ -321,36 +376,61 @@ class WarmLoop:
         except Exception:
             logger.exception("The event loop could not be closed.")
 
+    def detach(self) -> None:
+        """In a forked child: leave the loop, with all that it has open, to the parent."""
+        if self._selector is not None:
+            self._selector.detach()
+        if self._loop is not None:
+            _of_the_parent.append(self._loop)
+            if self._loop is _current_loop():
+                asyncio.set_event_loop(None)
+
 
 def _current_loop() -> asyncio.AbstractEventLoop | None:
-    """The thread's current event loop, if it has one. None is made."""
+    """The thread's current event loop, if it has one that is open. None is made."""
     try:
         if sys.version_info >= (3, 12):
             with warnings.catch_warnings():  # which asyncio warns with before it makes one
                 warnings.simplefilter("error", DeprecationWarning)
-                return asyncio.get_event_loop()
-        policy = asyncio.get_event_loop_policy()
-        policy.new_event_loop = _make_none  # type: ignore[method-assign]
-        try:
-            return policy.get_event_loop()
-        finally:
-            del policy.new_event_loop
+                loop = asyncio.get_event_loop()
+        else:
+            loop = _get_and_make_none(asyncio.get_event_loop_policy())
     except (RuntimeError, DeprecationWarning):
         return None
+    return None if loop.is_closed() else loop
 
 
-def _make_none() -> asyncio.AbstractEventLoop:
-    raise RuntimeError("There is no current event loop.")
+def _get_and_make_none(policy: asyncio.AbstractEventLoopPolicy) -> asyncio.AbstractEventLoop:
+    """The policy's current loop, in a Python whose policies make one silently."""
+    make, thread = policy.new_event_loop, threading.get_ident()
+
+    def make_none() -> asyncio.AbstractEventLoop:
+        if threading.get_ident() != thread:  # another thread, which wants one
+            return make()
+        raise RuntimeError("There is no current event loop.")
+
+    policy.new_event_loop = make_none  # type: ignore[method-assign]
+    try:
+        return policy.get_event_loop()
+    finally:
+        del policy.new_event_loop
 
 
 def _new_loop() -> tuple[asyncio.AbstractEventLoop, IdleSelector | None]:
     """A new loop of the policy's, such as uvloop's. asyncio's own gets a selector that tells when the loop is idle."""
     loop = asyncio.new_event_loop()
-    if type(loop) is not asyncio.SelectorEventLoop:
+    if type(loop) is not asyncio.SelectorEventLoop or _has_custom_policy():
         return loop, None
     loop.close()
     selector = IdleSelector()
     return asyncio.SelectorEventLoop(selector), selector
+
+
+def _has_custom_policy() -> bool:
+    """Whether a program has a policy of its own, which may change what is true of a loop that it makes."""
+    with warnings.catch_warnings():  # Python 3.14 deprecates policies
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return type(asyncio.get_event_loop_policy()) is not asyncio.DefaultEventLoopPolicy
 
 
 def _spare_the_collector() -> None:
@@ -365,21 +445,35 @@ def _spare_the_collector() -> None:
 _is_spared = False
 
 
-async def _wind_down(loop: asyncio.AbstractEventLoop, root: Root) -> None:
-    """End what is left on the loop: the root with its children, other tasks, and asynchronous generators. The threads
-    of its executor are told to end when the loop is closed."""
-    for _ in range(2):  # anyio does not expect a task to be cancelled before it has begun
-        await asyncio.sleep(0)
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    if others:
-        ended, left = await asyncio.wait(others, timeout=_WIND_DOWN_S)
+def _run_to_its_end(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine on a loop that tasks of the application may stop meanwhile."""
+    task = loop.create_task(main)
+    while not task.done():
+        with suppress(RuntimeError):  # the loop was stopped
+            loop.run_until_complete(task)
+    task.result()
+
+
+async def _wind_down(loop: asyncio.AbstractEventLoop) -> None:
+    """End what is left on the loop: the root with its children, other tasks and those that their clean-up starts, and
+    asynchronous generators. The threads of its executor are told to end when the loop is closed."""
+    end = loop.time() + _WIND_DOWN_S
+    while True:
+        for _ in range(3):  # anyio does not expect a task to be cancelled before it has begun
+            await asyncio.sleep(0)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if not others or loop.time() >= end:
+            break
+        for task in others:
+            task.cancel()
+        ended, others = await asyncio.wait(others, timeout=_WIND_DOWN_S)
         for task in ended:
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.error("A task of the application failed while it was cancelled.", exc_info=error)
-        if left:
-            logger.warning("%d tasks of the application had not ended after %s s.", len(left), _WIND_DOWN_S)
+        if others:
+            break
+    if others:
+        logger.warning("%d tasks of the application had not ended after %s s.", len(others), _WIND_DOWN_S)
     with suppress(TimeoutError):
         async with asyncio.timeout(_WIND_DOWN_S):
             await loop.shutdown_asyncgens()
@@ -398,3 +492,21 @@ def leave_warm_loop() -> None:
     global _warm_loop
     stay_open(_warm_loop)
     _warm_loop = WarmLoop()
+
+
+# Loops that the parent of this forked process has. Kept: a loop that is collected would close what the parent uses too.
+_of_the_parent: list[asyncio.AbstractEventLoop] = []
+
+
+def _start_afresh() -> None:
+    """In a forked child: leave the parent's loop alone, and be outside of its invocation."""
+    global _warm_loop
+    _warm_loop.detach()
+    if sys.version_info < (3, 12) and _of_the_parent:  # as later versions do: signals of the child woke the parent
+        signal.set_wakeup_fd(-1)
+    leave_warm_loop()
+    _is_inside.set(False)
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
+    os.register_at_fork(after_in_child=_start_afresh)

@@ -6,12 +6,12 @@ import asyncio
 import contextvars
 import sys
 from collections.abc import Coroutine, Generator
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-__all__ = ["invocation", "owner_of", "track"]
+__all__ = ["invocation", "mark", "owner_of", "track"]
 
-# Set in the context of each invocation by a runtime that runs several at once.
+# Set in the context of each invocation by a runtime that runs several at once, see `mark`.
 invocation: contextvars.ContextVar[object] = contextvars.ContextVar("mangum_invocation", default=None)
 
 
@@ -20,6 +20,13 @@ def owner_of(task: asyncio.Task[Any]) -> object:
     if sys.version_info >= (3, 12):
         return task.get_context().get(invocation)
     return _owners.get(task)
+
+
+def mark(owner: object) -> None:
+    """The current task begins an invocation: it belongs to `owner`, as do the tasks that it makes."""
+    invocation.set(owner)
+    if sys.version_info < (3, 12):
+        _owners[cast("asyncio.Task[Any]", asyncio.current_task())] = owner
 
 
 # Before Python 3.12, tasks do not tell their context. So it is noted when they are made.

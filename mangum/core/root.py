@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 from weakref import WeakSet
-
-if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
 
 __all__ = ["Root", "adopt", "cancel_leftovers", "leftovers", "root_of", "unruly"]
 
 logger: logging.Logger = logging.getLogger("mangum")
 
+_NAME = "mangum-root"
+
 leftovers: set[asyncio.Task[Any]] = set()  # tasks that did not end when they were cancelled
 unruly: WeakSet[asyncio.Task[Any]] = WeakSet()  # those and their children: anyio cancels them in every turn of the loop
 
 _roots: dict[asyncio.AbstractEventLoop, Root] = {}
+
+_Child: TypeAlias = tuple[contextvars.Context, Callable[[], Awaitable[None]], str]
 
 
 class Root:
@@ -30,46 +32,35 @@ class Root:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, stays: bool = False) -> None:
-        """With `stays`, the root lives until `close`; else it ends with its last child."""
+        """With `stays`, the root lives until it is cancelled; else it ends with its last child."""
+        self._loop = loop
         self._stays = stays
         self._children = 0
-        self._waiting: list[Callable[[TaskGroup], object]] = []  # children that the root has not started
-        self._is_wanted = asyncio.Event()
-        self.task: asyncio.Task[None] = loop.create_task(self._live(), name="mangum-root")
+        self._waiting: deque[_Child] = deque()  # to be started
+        self._has_changed = asyncio.Event()
+        self.task: asyncio.Task[None] = loop.create_task(self._live(), name=_NAME)
         _roots[loop] = self
-        self.task.add_done_callback(self._forget)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        loop = task.get_loop()
-        if _roots.get(loop) is self:
-            del _roots[loop]
+        self.task.add_done_callback(self._end)
 
     async def _live(self) -> None:
-        await self._is_wanted.wait()
+        await self._has_changed.wait()
         import anyio  # which most applications import themselves, but not all
 
-        while self._stays or self._children:  # asked again when the group has ended: a child may have come meanwhile
+        while self._stays or self._children:  # asked again after the group: a child may have come meanwhile
             async with anyio.create_task_group() as group:
                 while self._stays or self._children:
-                    for start in self._waiting:
-                        start(group)
-                    self._waiting.clear()
-                    self._is_wanted.clear()
-                    await self._is_wanted.wait()
+                    while self._waiting:
+                        context, function, name = self._waiting.popleft()
+                        context.run(partial(group.start_soon, self._run, function, name=name))
+                    self._has_changed.clear()
+                    await self._has_changed.wait()
 
     def start_soon(self, function: Callable[[], Awaitable[None]], name: str) -> None:
-        """Run a function in a child task. An error that comes out of it is logged.
-
-        The root starts it: the caller may be a callback of the loop, such as a timer, where anyio starts no task.
-        """
+        """Run a function in a child task. An error that comes out of it is logged. Callbacks of the loop may call this,
+        unlike a task group's method, since the root itself starts the child."""
         self._children += 1
-        context = contextvars.copy_context()
-
-        def start(group: TaskGroup) -> None:
-            context.run(partial(group.start_soon, self._run, function, name=name))
-
-        self._waiting.append(start)
-        self._is_wanted.set()
+        self._waiting.append((contextvars.copy_context(), function, name))
+        self._has_changed.set()
 
     async def _run(self, function: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -78,13 +69,36 @@ class Root:
             logger.exception("A background task of mangum failed.")
         finally:
             self._children -= 1
-            if not self._children:
-                self._is_wanted.set()
+            self._has_changed.set()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if _roots.get(self._loop) is self:
+            del _roots[self._loop]
+        for context, function, name in self._waiting:  # the root was cancelled before they began
+            context.run(root_of(self._loop).start_soon, function, name)
+
+    def forget(self) -> None:
+        """Let go of a root on a closed loop. If its user has closed the loop, the root's task cannot end, which asyncio
+        would report."""
+        if _roots.get(self._loop) is self:
+            del _roots[self._loop]
+        handle = self._loop.get_exception_handler() or type(self._loop).default_exception_handler
+
+        def handle_others(loop: asyncio.AbstractEventLoop, error: dict[str, Any]) -> None:
+            task = error.get("task")
+            if task is None or task.get_name() != _NAME:
+                handle(loop, error)
+
+        self._loop.set_exception_handler(handle_others)
 
 
-def adopt(task: asyncio.Task[Any], what: str) -> None:
-    """Keep a task that did not end when it was cancelled. It is cancelled again with each invocation on its loop."""
-    logger.error("%s did not end when it was cancelled. It is cancelled again with each invocation.", what)
+def adopt(task: asyncio.Task[Any], what: str | None = None) -> None:
+    """Keep a task that did not end when it was cancelled, and cancel it again with each invocation on its loop. `what` is
+    its name for the log, by default the task's."""
+    logger.error(
+        "%s did not end when it was cancelled. It is cancelled again with each invocation.",
+        what or f"The task of {task.get_name()}",
+    )
     leftovers.add(task)
     unruly.update(each for each in asyncio.all_tasks(task.get_loop()) if each.cancelling())
     task.add_done_callback(_end_leftover)
@@ -93,15 +107,17 @@ def adopt(task: asyncio.Task[Any], what: str) -> None:
 def _end_leftover(task: asyncio.Task[Any]) -> None:
     leftovers.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("A task that was left behind failed.", exc_info=error)
+        logger.error("The task of %s, which was left behind, failed.", task.get_name(), exc_info=error)
 
 
 def cancel_leftovers() -> None:
     """Cancel them again, on the running loop."""
     loop = asyncio.get_running_loop()
-    for task in leftovers:
+    for task in list(leftovers):
         if task.get_loop() is loop:
             task.cancel()
+        elif task.get_loop().is_closed():  # where it can never end
+            leftovers.discard(task)
 
 
 def root_of(loop: asyncio.AbstractEventLoop) -> Root:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from mangum.core.loop import is_inside_running_loop, warm_loop
@@ -35,7 +38,10 @@ class Sandbox:
 
     def __init__(self, app: ASGI, mode: LifespanMode, scope: LifespanScope, hub: Closeable | None) -> None:
         self.is_closed: bool = False
+        self._app = app
+        self._mode = mode
         self._hub = hub
+        self._has_started = False  # whether a lifespan that stays has been started
         self._sigterm = Sigterm(self._close_on_signal)
         self.lifespan: LifespanPolicy
         self._resident: PerProcess | None = None
@@ -47,15 +53,18 @@ class Sandbox:
             self.lifespan = self._resident = PerProcess(app, mode, self._started)
         if hub is not None:  # a store may have a thread of its own
             close_at_exit(self)
+        _sandboxes.add(self)
 
     @property
     def needs_closing(self) -> bool:
         """Whether there may be something to close."""
-        return self._hub is not None or self._resident is not None
+        return self._hub is not None or self._has_started
 
     def _started(self) -> None:
+        self._has_started = True
         if warm_loop().is_running_here():
-            self._sigterm.hook()
+            if not warm_loop().is_serving:
+                self._sigterm.hook()
             close_at_exit(self)
 
     async def start(self) -> None:
@@ -106,11 +115,19 @@ class Sandbox:
 
     def drop(self) -> None:
         """`close` for an adapter that was dropped, wherever the garbage collector runs."""
-        if warm_loop().is_running():
+        if not self.needs_closing:
+            self.let_go()
+        elif warm_loop().is_running():
             self.let_go()
             warm_loop().start_soon(self._aclose_quietly, "mangum-close")
-        else:
-            self._close_quietly(_EXIT_WAIT_S)
+        else:  # not now if this thread is about to run the loop
+            warm_loop().when_idle(partial(self._close_quietly, _EXIT_WAIT_S))
+
+    def start_afresh(self) -> None:
+        """In a forked child: a lifespan that was started belongs to the parent. The store sees to itself."""
+        if self._resident is not None:
+            self.lifespan = self._resident = PerProcess(self._app, self._mode, self._started)
+            self._has_started = False
 
     async def _aclose_quietly(self) -> None:
         try:
@@ -140,3 +157,15 @@ class Sandbox:
             self.close(timeout_s=timeout_s)
         except Exception:
             logger.exception(_NOT_SHUT_DOWN)
+
+
+_sandboxes: weakref.WeakSet[Sandbox] = weakref.WeakSet()
+
+
+def _start_afresh() -> None:
+    for sandbox in list(_sandboxes):
+        sandbox.start_afresh()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
+    os.register_at_fork(after_in_child=_start_afresh)

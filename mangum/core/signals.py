@@ -7,6 +7,7 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from types import FrameType
 from typing import Any, Protocol
@@ -40,11 +41,12 @@ def stay_open(what: ClosesAtExit) -> None:
 
 @cache
 def _register() -> None:
-    import concurrent.futures.thread  # noqa: F401 # it registers too, and the last to register is called first
+    with suppress(RuntimeError):  # the interpreter is at its end already, and nothing is closed
+        import concurrent.futures.thread  # noqa: F401 # it registers too, and the last to register is called first
 
-    # Private, and the only way: `atexit` comes after the interpreter has waited for its threads. But an application's
-    # shutdown may need threads, and some of them end only with its lifespan or with the event loop.
-    threading._register_atexit(_close_all)  # type: ignore[attr-defined]
+        # Private, and the only way: `atexit` comes after the interpreter has waited for its threads. But an
+        # application's shutdown may need threads, and some of them end only with its lifespan or with the event loop.
+        threading._register_atexit(_close_all)  # type: ignore[attr-defined]
 
 
 def _close_all() -> None:

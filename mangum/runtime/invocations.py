@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import signal
 from collections.abc import Coroutine
 from concurrent.futures import Executor
@@ -57,6 +58,7 @@ class Invocations:
         """
         install(apart=self._settings.concurrency > 1)
         for number in (signal.SIGTERM, signal.SIGINT):
+            _handled_before[number] = signal.getsignal(number)
             self._loop.add_signal_handler(number, self.stop)
         try:
             for worker in self._workers:
@@ -110,6 +112,19 @@ class Invocations:
             return await asyncio.get_running_loop().run_in_executor(threads, call)
 
         return in_thread
+
+
+_handled_before: dict[signal.Signals, Any] = {}  # by whom, until the runtime took these signals
+
+
+def _give_signals_back() -> None:
+    """In a forked child, which ends at a signal as if there were no runtime."""
+    for number, handler in _handled_before.items():
+        signal.signal(number, handler)
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
+    os.register_at_fork(after_in_child=_give_signals_back)
 
 
 async def _wait_ended(workers: list[Worker], timeout_s: float) -> None:

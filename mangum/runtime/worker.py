@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from mangum.core.deadline import StandingTimer
 from mangum.core.http1 import HTTPResponse, Outcome
-from mangum.core.ownership import invocation, track
+from mangum.core.ownership import mark, track
 from mangum.core.root import adopt
 from mangum.runtime.api import RuntimeAPI, is_event
 from mangum.runtime.context import Context
@@ -72,10 +72,10 @@ class Worker:
         )
         self._loop = asyncio.get_running_loop()
         self._patience = StandingTimer(self._loop, self._lose_patience)
-        self._mark: Callable[[object], object] | None = None
+        self._mark: Callable[[object], None] | None = None
         if settings.concurrency > 1:
             track(self._loop)
-            self._mark = invocation.set
+            self._mark = mark
 
     def begin(self) -> None:
         """Ask for an event, if more are wanted."""
@@ -117,7 +117,7 @@ class Worker:
         def leave(task: asyncio.Task[Any]) -> None:
             nonlocal left
             left = True
-            adopt(task, "An invocation")
+            adopt(task)
             self._conclude(answer, event.headers)
 
         answer.when_left = leave
