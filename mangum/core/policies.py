@@ -14,7 +14,7 @@ from mangum.exceptions import LifespanFailure, LoopError
 from mangum.types import ASGI, LifespanMode
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
+    from anyio.abc import TaskGroup, TaskStatus
 
 __all__ = ["LifespanPolicy", "NoLifespan", "PerInvocation", "PerProcess"]
 
@@ -93,24 +93,25 @@ class PerInvocation:
 
     async def _around_first(self, serve: Serve, group: TaskGroup) -> None:
         """The same, for an application that may not ask for its shutdown at all."""
-        is_over = asyncio.Event()
+        is_up, is_over = asyncio.Event(), asyncio.Event()
 
-        async def serve_beside() -> None:
+        async def serve_beside(*, task_status: TaskStatus[None]) -> None:
+            task_status.started()
+            await is_up.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_ASK_S):
                     await is_over.wait()
             if await lifespan.serve_beside():
                 self._serve_in_task("does not wait for its shutdown in receive()", _ASK_S if lifespan.has_asked else 0)
 
-        def when_up() -> None:
-            group.start_soon(serve_beside)
-
-        lifespan = Lifespan(self._app, self._mode, serve, when_up=when_up)
+        lifespan = Lifespan(self._app, self._mode, serve, when_up=is_up.set)
+        await group.start(serve_beside)
         try:
             await self._around_inside(lifespan)
         finally:
             self._is_known = lifespan.has_asked
             is_over.set()
+            is_up.set()
 
     def _serve_in_task(self, why: str, ask_s: float) -> None:
         self._ask_s = ask_s

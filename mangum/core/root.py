@@ -93,7 +93,7 @@ class Root:
 
 
 def adopt(task: asyncio.Task[Any], what: str | None = None) -> None:
-    """Keep a task that did not end when it was cancelled, and cancel it again with each invocation on its loop. `what` is
+    """Keep a task that did not end when it was cancelled: each invocation on its loop cancels it again. `what` is
     its name for the log, by default the task's."""
     logger.error(
         "%s did not end when it was cancelled. It is cancelled again with each invocation.",
