@@ -41,6 +41,8 @@ __all__ = ["DEFAULT_TEXT_MIME_TYPES", "Mangum"]
 
 logger: logging.Logger = logging.getLogger("mangum")
 
+_CLOSED = "The handler is closed: build a new Mangum(app)."
+
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
@@ -117,7 +119,9 @@ class Mangum:
         """
         reply = KeptReply()
         serve = self._observe if self._hooks else self._serve
-        self._run(serve(event, context, reply), "`await handler.invoke(event, context)`", reply)
+        if self._sandbox.is_closed:
+            raise LoopError(_CLOSED)
+        warm_loop().run(serve(event, context, reply), "`await handler.invoke(event, context)`", reply)
         return reply.answer
 
     async def invoke(self, event: Any, context: LambdaContext | Any, reply: Reply | None = None) -> Any:
@@ -171,11 +175,11 @@ class Mangum:
             scope["aws.connections"] = _connections(hub, context)
         return _http_exchange(handler, reply)(app, handler, scope, body, reply)
 
-    def _run(self, main: Coroutine[Any, Any, T], instead: str, reply: KeptReply | None = None) -> T:
+    def _run(self, main: Coroutine[Any, Any, T], instead: str) -> T:
         if self._sandbox.is_closed:
             main.close()
-            raise LoopError("The handler is closed: build a new Mangum(app).")
-        return warm_loop().run(main, instead, reply)
+            raise LoopError(_CLOSED)
+        return warm_loop().run(main, instead)
 
     def infer(self, event: Any, context: LambdaContext | Any) -> LambdaHandler:
         """The handler for an event.

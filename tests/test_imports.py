@@ -55,6 +55,7 @@ each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.rel
 # The only places that use private names of Python and of libraries, each with its reason in the code.
 PRIVATE_APIS = {
     "backends/redis.py": ["super()._connect", "self._writer", "self._writer"],
+    "core/root.py": ["asyncio.base_events._run_until_complete_cb"],
     "core/signals.py": ["threading._register_atexit"],
     "runtime/tracing.py": ["type(os.environ)"],  # os._Environ
     "websocket/idle.py": ["task._fut_waiter"],

@@ -42,47 +42,35 @@ class Deadline:
     there. A cancellation by anyone else passes through.
     """
 
-    __slots__ = (
-        "_before",
-        "_cancels",
-        "_host",
-        "_is_request_over",
-        "_reserve_s",
-        "_steps",
-        "_task",
-        "_watchdog",
-        "due",
-        "expired",
-        "next_step_at",
-        "scope",
-        "when_left",
-    )
+    # What few invocations change.
+    expired: bool = False
+    scope: CancelScope | None = None  # of the invocation's task group, if it has one
+    when_left: Callable[[], None] | None = None  # if the answer can be sent without the host
+    _cancels = 0  # of the task, by this deadline
+    _is_request_over = False
+    _steps: Iterator[float] | None = None  # once it has expired
 
     def __init__(self, watchdog: _Watchdog, due: float, reserve_s: float, host: asyncio.Task[Any]) -> None:
         """`host` is the invocation's task; `due` and all times here are in the loop's time."""
         self.due: float = due
-        self.expired: bool = False
-        self.scope: CancelScope | None = None  # of the invocation's task group, if it has one
-        self.when_left: Callable[[], None] | None = None  # if the answer can be sent without the host
         self.next_step_at: float = due
+        self.host: asyncio.Task[Any] = host
         self._watchdog = watchdog
         self._reserve_s = reserve_s
-        self._host = host
         self._task = host  # which is cancelled
-        self._cancels = 0  # of that task, by this deadline
         self._before = host.cancelling()
-        self._is_request_over = False
-        self._steps: Iterator[float] | None = None  # once it has expired
 
     def __enter__(self) -> None:
-        self._aim(cast("asyncio.Task[Any]", asyncio.current_task()))
+        task = asyncio.current_task(self._watchdog.loop)
+        if task is not self._task:
+            self._aim(cast("asyncio.Task[Any]", task))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         self._is_request_over = True
-        is_own = self._take_back()
-        self._aim(self._host)
+        is_own = not self.expired or self._take_back()
+        self._aim(self.host)
         return self.expired and is_own and isinstance(error, asyncio.CancelledError)
 
     def release(self) -> bool:
@@ -147,7 +135,7 @@ def watch(context: Any) -> Deadline | None:
     if watchdog is None or watchdog.loop is not loop:
         watchdog = _last = _Watchdog(loop)
     reserve_s = _reserve_s(remaining_s)
-    host = cast("asyncio.Task[Any]", asyncio.current_task())
+    host = cast("asyncio.Task[Any]", asyncio.current_task(loop))
     deadline = Deadline(watchdog, loop.time() + remaining_s - reserve_s, reserve_s, host)
     watchdog.add(deadline)
     return deadline

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Callable
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mangum.core.deadline import Deadline, watch
 from mangum.core.root import cancel_leftovers, leftovers, root_of
@@ -79,7 +80,7 @@ async def run_invocation(exchange: Exchange, context: Any, lifespan: LifespanPol
         cancel_leftovers()
     deadline = watch(context)
     if deadline is not None and reply.when_left is not None:
-        deadline.when_left = partial(_leave, exchange, reply, cast("asyncio.Task[Any]", asyncio.current_task()))
+        deadline.when_left = partial(_leave, exchange, reply, deadline.host)
     failure: BaseException | None = None
     is_own = True
     try:
@@ -105,16 +106,22 @@ async def _run_in_group(
     exchange: Exchange, deadline: Deadline | None, lifespan: LifespanPolicy
 ) -> BaseException | None:
     """Returns what came out of the group, if anything did."""
-    import anyio  # see `warm_up`
-
     try:
-        async with anyio.create_task_group() as group:
+        async with _task_groups()() as group:
             if deadline is not None:
                 deadline.scope = group.cancel_scope
             await lifespan.around(partial(_serve, exchange, deadline, group), group)
     except BaseExceptionGroup as errors:
         return first_error(errors)
     return None
+
+
+@cache
+def _task_groups() -> Callable[[], TaskGroup]:
+    """anyio's, imported for the first group: an application without a lifespan and WebSockets needs none."""
+    import anyio
+
+    return anyio.create_task_group
 
 
 async def _serve(
@@ -161,7 +168,5 @@ def _leave(exchange: Exchange, reply: Reply, host: asyncio.Task[Any]) -> None:
 
 async def warm_up() -> None:
     """Open a task group, in the init phase: the first one imports anyio's asyncio backend."""
-    import anyio
-
-    async with anyio.create_task_group():
+    async with _task_groups()():
         pass

@@ -212,8 +212,8 @@ class WarmLoop:
                 "The process's event loop is running in another thread: "
                 "use `await handler.invoke(event, context)` there, see `asyncio.run_coroutine_threadsafe`."
             )
-        token = _is_inside.set(True)
-        task = loop.create_task(main)  # which takes the context along, into its threads too
+        token = _is_inside.set(True)  # for the task's context, and for that of its threads
+        task = loop.create_task(main)
         _is_inside.reset(token)
         if reply is not None:
             reply.when_left = self._leave
@@ -240,18 +240,16 @@ class WarmLoop:
     def _run_loop(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
         """Run the loop until the task is done, or the loop is stopped."""
         if self._root is None:  # an adopted loop
-            until = task
+            with suppress(Exception, asyncio.CancelledError):  # it was stopped; an error of the task is raised later
+                loop.run_until_complete(task)
         else:
             if self._root.task.done():
                 self._root = Root(loop, stays=True)
-            until = self._root.task
             task.add_done_callback(self._stop)
-        try:
-            loop.run_until_complete(until)
-        except (Exception, asyncio.CancelledError):  # the loop was stopped; an error of the task is raised later
-            pass
-        finally:
-            task.remove_done_callback(self._stop)
+            try:
+                loop.run_forever()
+            finally:
+                task.remove_done_callback(self._stop)
 
     def _stop(self, task: asyncio.Task[Any]) -> None:
         if self._main is task:  # else the application had stopped the loop, and this comes in the next run

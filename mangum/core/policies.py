@@ -145,7 +145,8 @@ class PerProcess:
         self._resident: _Resident | None = None
 
     async def around(self, serve: Serve, group: TaskGroup) -> None:
-        await serve(await self.start())
+        resident = self._resident
+        await serve(resident.state if resident is not None and resident.is_up else await self.start())
 
     async def start(self) -> dict[str, Any]:
         """Start the application up, if it is not up. Returns the lifespan's state.
@@ -183,6 +184,7 @@ class _Resident:
     def __init__(self, app: ASGI, mode: LifespanMode) -> None:
         self._loop = asyncio.get_running_loop()
         self._task = LifespanTask(app, mode)
+        self._was_up = False
         self._is_given_up = False
         root_of(self._loop).start_soon(self._task.run, "mangum-lifespan")
 
@@ -193,7 +195,12 @@ class _Resident:
     @property
     def is_over(self) -> bool:
         """Whether it has to be started again. An application that ends its lifespan early is not over."""
-        return self._is_given_up or self._loop.is_closed() or self._task.was_cancelled
+        return self._is_given_up or self._task.was_cancelled or self._loop.is_closed()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a request can be served at once: `wait_up` has returned on this loop before."""
+        return self._was_up and not self.is_over and self._loop is asyncio.get_running_loop()
 
     def check_loop(self) -> None:
         if self._loop is not asyncio.get_running_loop():
@@ -206,6 +213,7 @@ class _Resident:
         self.check_loop()
         try:
             await self._task.wait_up()
+            self._was_up = True
         except LifespanFailure:
             self._is_given_up = True
             raise

@@ -41,6 +41,10 @@ class Root:
         self.task: asyncio.Task[None] = loop.create_task(self._live(), name=_NAME)
         _roots[loop] = self
         self.task.add_done_callback(self._end)
+        if stays:
+            # Private, and the only way: by this callback of `run_until_complete`, anyio tells the task that its worker
+            # threads live as long as. But to run the loop by `run_until_complete` takes a tenth of a call.
+            self.task.add_done_callback(asyncio.base_events._run_until_complete_cb)  # type: ignore[attr-defined]
 
     async def _live(self) -> None:
         await self._has_changed.wait()
