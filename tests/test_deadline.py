@@ -215,17 +215,6 @@ async def test_invocations_at_the_same_time_have_their_own_deadlines() -> None:
 
 
 @pytest.mark.anyio
-@every_scope
-async def test_the_callers_cancellation_is_the_callers(arguments: dict[str, Any]) -> None:
-    app = WithLifespan(sleeps)
-    async with Mangum(app, **arguments) as handler:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await handler.invoke(EVENT, Context())
-    assert app.log.count("startup") == app.log.count("shutdown") or arguments.get("lifespan_scope") != "process"
-
-
-@pytest.mark.anyio
 async def test_the_callers_cancellation_during_the_deadlines() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         try:

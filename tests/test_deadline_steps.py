@@ -419,11 +419,8 @@ async def test_the_caller_cancels_and_nothing_is_left_over(
         for event in earlier:
             await handler.invoke(event, LATE)
         if by == "timeout":
-            with pytest.raises(TimeoutError):  # noqa: PT012
-                async with asyncio.timeout(None) as timeout:
-                    async with asyncio.TaskGroup() as group:
-                        group.create_task(_when(reached, lambda: timeout.reschedule(0)))
-                        await handler.invoke(last, LATE)
+            with pytest.raises(TimeoutError):
+                await _invoke_in_time(handler, last, reached)
         elif by == "scope":
             with anyio.CancelScope() as scope:
                 async with asyncio.TaskGroup() as group:
@@ -445,6 +442,12 @@ async def test_the_caller_cancels_and_nothing_is_left_over(
     for _ in range(5):  # the root of the loop ends with its last child
         await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
+
+
+async def _invoke_in_time(handler: Mangum, event: Any, is_up: asyncio.Event) -> None:
+    async with asyncio.timeout(None) as timeout, asyncio.TaskGroup() as group:
+        group.create_task(_when(is_up, lambda: timeout.reschedule(0)))
+        await handler.invoke(event, LATE)
 
 
 async def _when(event: asyncio.Event, act: Callable[[], Any]) -> None:

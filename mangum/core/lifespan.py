@@ -76,6 +76,7 @@ class Lifespan:
         self._stage = _Stage.CONNECTING
         self._failure: LifespanFailure | None = None
         self._task: asyncio.Task[Any] | None = None  # while the application runs in it
+        self._cancels = 0  # of the task, which are not for the application
         self._dismissals = 0  # how often the application was cancelled by this object
         self._asks_again = False  # whether it has asked for another message after its shutdown
         self._is_down = False  # whether it has said that it has shut down
@@ -89,7 +90,7 @@ class Lifespan:
         """Start the application up, serve, and shut the application down. If startup fails, nothing is served.
         Outcomes are kept for `raise_failure`."""
         task = self._task = cast("asyncio.Task[Any]", asyncio.current_task())
-        before = task.cancelling()
+        self._cancels = task.cancelling()
         cancelled: asyncio.CancelledError | None = None
         try:
             await self._app(
@@ -101,13 +102,17 @@ class Lifespan:
             pass
         except Exception as error:
             self._take(error)
+            if isinstance(
+                error, ExceptionGroup
+            ):  # before Python 3.13, asyncio.TaskGroup does not take its cancel() back
+                self._cancels = task.cancelling() - self._dismissals
         except asyncio.CancelledError as error:
             cancelled = error
         finally:
             self._task = None
         for _ in range(self._dismissals):
             task.uncancel()
-        if task.cancelling() > before:  # by someone else; the application may have kept it to itself
+        if task.cancelling() > self._cancels:  # by someone else; the application may have kept it to itself
             raise cancelled or asyncio.CancelledError
         if cancelled is not None and not self._dismissals:
             self._take(cancelled)
@@ -210,6 +215,8 @@ class Lifespan:
             self._stage = _Stage.UP if self._serves_again else _Stage.SERVED
             raise
         self._stage = _Stage.SERVED
+        if self._task is not None:
+            self._cancels = self._task.cancelling()  # what the request has left of an asyncio.TaskGroup, see `run`
 
     async def _send(self, message: Message) -> None:
         kind = message["type"]

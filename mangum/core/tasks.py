@@ -84,10 +84,9 @@ class BackgroundTasks:
             RuntimeError: the invocation has ended.
         """
         host = self.host
-        is_ending = host is not None and self._is_open.is_set() and self._group.cancel_scope.cancel_called
-        # An error ends the group, and then there is another one. A task of the group would wait for itself.
-        if is_ending and host is not None and asyncio.current_task() not in self.tasks():
-            await asyncio.wait([host])
+        has_failed = host is not None and self._is_open.is_set() and self._group.cancel_scope.cancel_called
+        if host is not None and has_failed and asyncio.current_task() not in self.tasks():  # which would not end
+            await asyncio.wait([host])  # and then there is another group
         if self.is_closed:
             raise RuntimeError("The invocation that this aws.task_group belongs to has ended.")
         if self.host is None or self.host.done():
