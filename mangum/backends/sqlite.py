@@ -299,10 +299,10 @@ class _Call(Generic[T]):
             return await self.result
         except asyncio.CancelledError:
             self.give_up()
-            if self.result.cancelled():  # with who waited for it: the thread hands its result over to another
+            if self.result.cancelled():  # with the caller's task: the thread hands its result over to another future
                 self.result = self._loop.create_future()
+            self.result.add_done_callback(_fetch)  # even if the wait is cancelled again
             await asyncio.wait([self.result])
-            self.result.exception()  # fetched, so that the loop does not report it as lost
             raise
 
     def give_up(self) -> None:
@@ -335,6 +335,12 @@ class _Call(Generic[T]):
             self.result.set_result(result)
         else:
             self.result.set_exception(failure)
+
+
+def _fetch(result: asyncio.Future[Any]) -> None:
+    """Fetch the exception of a result that nobody waits for, so that the loop does not report it as lost."""
+    if not result.cancelled():
+        result.exception()
 
 
 def _given_up() -> Exception:

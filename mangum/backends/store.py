@@ -12,6 +12,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
+import anyio
+
 from mangum.backends.base import Backend, Entry
 from mangum.backends.dsn import DSN
 from mangum.exceptions import BackendError, ConfigurationError, MangumError
@@ -284,11 +286,12 @@ class Store:
 
     async def _end(self, task: asyncio.Task[T], drop: Drop) -> None:
         try:
-            task.cancel()
-            await asyncio.wait([task], timeout=_CANCEL_S)
-            if not task.done():
-                await drop()
+            with anyio.CancelScope(shield=True):  # a cancelled scope would cut these waits off, which are bounded
+                task.cancel()
                 await asyncio.wait([task], timeout=_CANCEL_S)
+                if not task.done():
+                    await drop()
+                    await asyncio.wait([task], timeout=_CANCEL_S)
         finally:
             if not task.done():
                 if self._when_left is not None:
