@@ -125,7 +125,7 @@ def _waits(tasks: Tasks, strangers: Tasks, timers_s: float) -> dict[asyncio.Futu
     found = {}
     for task in tasks:
         waiter = None if task in strangers else _waiter_of(task)
-        if waiter is None or isinstance(waiter, asyncio.Task) or type(waiter).__name__ == "_GatheringFuture":
+        if type(waiter) is not asyncio.Future:  # but a task, or what `gather` made of tasks; or none
             continue
         code, local = _innermost(task.get_coro())
         if code is asyncio.sleep.__code__:
