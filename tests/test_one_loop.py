@@ -354,6 +354,30 @@ def test_an_adapter_dropped_by_another_thread_while_the_loop_runs_is_shut_down()
     assert lines == ["200", "200"]
 
 
+def test_an_adapter_dropped_in_an_invocation_may_fail_to_shut_down() -> None:
+    lines = run("""
+        async def fails(scope, receive, send):
+            if scope["type"] == "http":
+                await respond(send)
+                return
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.failed", "message": "still busy"})
+
+        async def drops(scope, receive, send):
+            handlers.clear()
+            await respond(send)
+
+        logging.getLogger().handlers[0].setFormatter(logging.Formatter("%(message)s"))
+        handlers = [Mangum(fails, lifespan_scope="process")]
+        print(call(handlers[0]), call(Mangum(drops, "off")), flush=True)
+        warm_loop().run(asyncio.sleep(0.01), "")
+    """)
+    assert lines[:2] == ["200 200", "The application could not be shut down."]
+    assert "still busy" in lines[-1]
+
+
 def test_an_adapter_dropped_when_a_call_begins_is_shut_down_after_it() -> None:
     """The garbage collector may run while this thread has the loop, which does not run yet."""
     lines = run("""

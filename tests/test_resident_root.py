@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ import pytest
 from fastapi import FastAPI
 
 from mangum import Mangum
-from mangum.core.loop import warm_loop
+from mangum.core.loop import WarmLoop, warm_loop
 from mangum.core.root import Root, adopt, leftovers, root_of
 from mangum.local.events.requests import HTTPRequest
+from mangum.runtime import invocations
 from mangum.types import Receive, Scope, Send
 from tests.apps import Context, WithLifespan, hello, respond
 from tests.lambda_runtime import function_url, running
@@ -178,6 +181,40 @@ def test_what_is_left_on_a_closed_loop_is_forgotten(monkeypatch: pytest.MonkeyPa
     gc.collect()
 
 
+@pytest.mark.usefixtures("_fresh_loop")
+def test_a_call_from_a_thread_gets_its_answer_when_it_is_left_behind() -> None:
+    app = Stubborn(is_shielded=False)
+    with Mangum(app, "off") as handler:
+
+        async def main() -> None:
+            call = partial(warm_loop().outside, handler)
+            assert (await asyncio.to_thread(call, STUBBORN, SOON))["statusCode"] == 504
+            assert len(leftovers) == 1
+            assert (await asyncio.to_thread(call, EVENT, SOON))["statusCode"] == 200
+            await app.end()
+
+        warm_loop().serve(main())
+    assert not leftovers
+
+
+@pytest.mark.usefixtures("_fresh_loop")
+def test_what_is_left_on_another_loop_is_left_alone() -> None:
+    app = Stubborn(is_shielded=False)
+    other = WarmLoop()
+
+    async def leave() -> None:
+        task = asyncio.create_task(app._stay())
+        await asyncio.sleep(0)
+        adopt(task)
+
+    other.run(leave(), "")
+    asyncio.set_event_loop(None)
+    assert Mangum(hello, "off")(EVENT, None)["statusCode"] == 200
+    assert app.cancellations == 0
+    other.run(app.end(), "")
+    other.close()
+
+
 # The root
 
 
@@ -227,16 +264,24 @@ async def test_a_root_makes_way_for_its_successor() -> None:
 def test_roots_of_closed_loops_are_forgotten(caplog: pytest.LogCaptureFixture) -> None:
     def closed_loop() -> weakref.ref[asyncio.AbstractEventLoop]:
         loop = asyncio.new_event_loop()
-        root = root_of(loop)
+        root_of(loop)
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
-        root.forget()
-        root.forget()
         return weakref.ref(loop)
 
-    loop = closed_loop()
+    first = closed_loop()
+    second = closed_loop()
     gc.collect()
-    assert loop() is None
+    assert first() is None
+    loop = asyncio.new_event_loop()
+    root = root_of(loop)
+    loop.run_until_complete(asyncio.sleep(0))
+    gc.collect()
+    assert second() is None
+    root.task.cancel()
+    loop.run_until_complete(asyncio.wait([root.task]))
+    loop.close()
+    root.forget()
     assert not caplog.messages
 
 
@@ -253,16 +298,17 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 RUNTIME = """
-import asyncio, threading
+import asyncio, os, threading
 from mangum import Mangum
 
 async def app(scope, receive, send):
     if scope["path"] == "/stubborn":
-        while True:
+        while not os.path.exists("go"):
             try:
                 await asyncio.sleep(60)
             except BaseException:
                 print("swallowed")
+        raise ValueError("too late")
     thread = await asyncio.to_thread(threading.get_ident) if scope["path"] == "/thread" else None
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(thread).encode()})
@@ -286,8 +332,56 @@ async def test_the_runtime_serves_on_when_an_application_does_not_end(tmp_path: 
         await runtime.server.ready()
         await until(lambda: runtime.lines.count("swallowed") > before)
         await until(lambda: "The task of GET /stubborn did not end when it was cancelled." in runtime.output.decode())
-        runtime.process.kill()  # else its end takes as long as it may
-        await runtime.process.wait()
+        (tmp_path / "go").touch()
+        assert (await runtime.server.put(function_url("/")).answer())["statusCode"] == 200
+        await until(lambda: "too late" in runtime.output.decode())
+        await runtime.server.ready()
+        assert await runtime.terminate() == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("begins", [False, True], ids=["unanswered", "begun"])
+async def test_a_stream_that_comes_too_late_is_not_sent(tmp_path: Path, begins: bool) -> None:
+    code = f"""
+import asyncio, os
+from mangum import Mangum
+
+async def app(scope, receive, send):
+    begins = {begins}
+    start = {{"type": "http.response.start", "status": 200, "headers": []}}
+    if scope["path"] == "/stubborn":
+        if begins:
+            await send(start)
+            await send({{"type": "http.response.body", "body": b"a", "more_body": True}})
+        while not os.path.exists("go"):
+            try:
+                await asyncio.sleep(0.01)
+            except BaseException:
+                pass
+        try:
+            if not begins:
+                await send(start)
+            await send({{"type": "http.response.body", "body": b"b"}})
+        except OSError as error:
+            print("refused:", error)
+        return
+    await send(start)
+    await send({{"type": "http.response.body", "body": b"next"}})
+
+handler = Mangum(app, "off")
+"""
+    environment = UNBUFFERED | {"MANGUM_RESPONSE_MODE": "stream"}
+    async with running(tmp_path, code, environment=environment) as runtime:
+        runtime.server.put(function_url("/stubborn"), timeout_s=1)
+        await runtime.server.until(lambda server: server.waiting == 0)
+        await runtime.server.ready()
+        (tmp_path / "go").touch()
+        await until(lambda: "refused: " in runtime.output.decode())
+        for _ in range(2):
+            event = runtime.server.put(function_url("/"))
+            await event.settled()
+            await runtime.server.ready()
+        assert await runtime.terminate() == 0
 
 
 @pytest.mark.anyio
@@ -434,6 +528,17 @@ async def test_a_child_process_of_the_runtime_ends_at_a_signal(tmp_path: Path) -
     """
     async with running(tmp_path, code) as runtime:
         for _ in range(2):
-            assert await runtime.server.put({}).answer() == -15
+            assert await runtime.server.put({}).answer() == -signal.SIGTERM
         await runtime.server.ready()
         assert await runtime.terminate() == 0
+
+
+def test_signals_are_given_back_to_who_had_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a child, which coverage does not see."""
+    before = signal.getsignal(signal.SIGUSR2)
+    monkeypatch.setattr(invocations, "_handled_before", {signal.SIGUSR2: signal.SIG_IGN})
+    try:
+        invocations._give_signals_back()
+        assert signal.getsignal(signal.SIGUSR2) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGUSR2, before)

@@ -326,6 +326,104 @@ def test_an_error_at_exit_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "still busy" in caplog.text
 
 
+def test_calls_from_threads_end_with_the_server() -> None:
+    asyncio.set_event_loop(None)
+    loop = WarmLoop()
+    entered, ended = asyncio.Event(), threading.Event()
+
+    async def hang() -> None:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    def work() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            loop.run(hang(), "")
+
+    async def main() -> str:
+        for thread in threads:
+            thread.start()
+        await entered.wait()
+        return "served"
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    assert loop.serve(main()) == "served"
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    loop.close()
+    assert ended.is_set()
+
+
+def test_a_call_that_comes_too_late_for_the_server_runs_by_itself() -> None:
+    loop = WarmLoop()
+    loop._submitted = set()
+    ran = []
+
+    async def work() -> None:
+        ran.append(True)
+
+    def main() -> Any:
+        loop._submitted = None  # as at this moment another thread does
+        return work()
+
+    loop.try_run(main, timeout_s=-1)
+    assert ran == [True]
+    loop.close()
+
+
+def test_a_loop_that_is_busy_at_exit_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mangum.core.loop._EXIT_WAIT_S", 0.01)
+    loop = WarmLoop()
+    entered, leave = threading.Event(), threading.Event()
+
+    async def busy() -> None:
+        entered.set()
+        await asyncio.to_thread(leave.wait)
+
+    thread = threading.Thread(target=loop.run, args=(busy(), ""))
+    thread.start()
+    entered.wait()
+    loop.close_at_exit()
+    assert "The event loop could not be closed." in caplog.text
+    leave.set()
+    thread.join()
+    loop.close()
+
+
+def test_a_loop_that_is_detached_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[asyncio.AbstractEventLoop] = []
+    monkeypatch.setattr("mangum.core.loop._of_the_parent", kept)
+    asyncio.set_event_loop(None)
+    loop = WarmLoop()
+    loop.start_soon(nothing, "nobody hears of it")
+    loop.detach()
+    assert kept == []
+    loop.run(nothing(), "")
+    loop.detach()
+    loop.detach()  # as where it is not the current one
+    assert kept[0] is kept[1]
+    assert not kept[0].is_closed()
+    loop.close()
+
+
+def test_an_application_that_was_started_is_started_again_in_a_child() -> None:
+    app = WithLifespan()
+    with Mangum(app, lifespan_scope="process") as handler, Mangum(hello) as other:
+        handler(EVENT, None)
+        parent = handler._sandbox.lifespan
+        for sandbox in (handler._sandbox, other._sandbox):
+            sandbox.start_afresh()
+        handler(EVENT, None)
+        assert app.log == ["startup", "request", "startup", "request"]
+        assert handler._sandbox.lifespan is not parent
+        handler.run(parent.stop)  # type: ignore[attr-defined]
+
+
 # In processes of their own
 
 PROGRAM = """

@@ -500,7 +500,7 @@ def _start_afresh() -> None:
     """In a forked child: leave the parent's loop alone, and be outside of its invocation."""
     global _warm_loop
     _warm_loop.detach()
-    if sys.version_info < (3, 12) and _of_the_parent:  # as later versions do: signals of the child woke the parent
+    if sys.version_info < (3, 12):  # pragma: no branch - later versions do so: the child's signals woke the parent up
         signal.set_wakeup_fd(-1)
     leave_warm_loop()
     _is_inside.set(False)

@@ -25,7 +25,7 @@ def owner_of(task: asyncio.Task[Any]) -> object:
 def mark(owner: object) -> None:
     """The current task begins an invocation: it belongs to `owner`, as do the tasks that it makes."""
     invocation.set(owner)
-    if sys.version_info < (3, 12):
+    if sys.version_info < (3, 12):  # pragma: no branch - later, the context tells
         _owners[cast("asyncio.Task[Any]", asyncio.current_task())] = owner
 
 

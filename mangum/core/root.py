@@ -81,6 +81,11 @@ class Root:
         for context, function, name in self._waiting:  # the root was cancelled before they began
             context.run(root_of(self._loop).start_soon, function, name)
 
+    def forget_if_closed(self) -> None:
+        """`forget` the root if its loop is closed."""
+        if self._loop.is_closed():
+            self.forget()
+
     def forget(self) -> None:
         """Let go of a root on a closed loop. If its user has closed the loop, the root's task cannot end, which asyncio
         would report."""
@@ -128,7 +133,7 @@ def root_of(loop: asyncio.AbstractEventLoop) -> Root:
     """The root of an event loop, made if there is none."""
     root = _roots.get(loop)
     if root is None or root.task.done():
-        for closed in [other for other in _roots if other.is_closed()]:
-            del _roots[closed]
+        for other in list(_roots.values()):
+            other.forget_if_closed()
         root = Root(loop)
     return root

@@ -39,6 +39,7 @@ class RuntimeReply:
         self.is_streaming = is_streaming
         self.sends_at_once = True
         self.is_sent: bool = False
+        self.is_left: bool = False  # whether the invocation is over for Lambda, though its task goes on
         self.when_left: Callable[[asyncio.Task[Any]], None] | None = None
         self.outcome: Outcome | None = None  # what Lambda said of it
         self.when_taken: Callable[[RuntimeReply], None] | None = None  # called when it has
@@ -51,11 +52,13 @@ class RuntimeReply:
         self._stream: ResponseStream | None = None
 
     def send(self, answer: Any) -> None:
-        """Send it, whole.
+        """Send it, whole. Does nothing for an invocation that was left.
 
         Raises:
             Fault: it cannot be said as JSON.
         """
+        if self.is_left:
+            return
         content_type, body = self._marshal(answer)
         self._sent = b"%bContent-Type: %b\r\n" % (self._fields, content_type), body
         self._api.post(self._path + _RESPONSE, *self._sent, self._receive)
@@ -74,7 +77,13 @@ class RuntimeReply:
         self._fields += f"{name}: {value}\r\n".encode()
 
     def stream(self, prelude: bytes, when_gone: Callable[[], None]) -> ResponseStream:
-        """Begin to send it."""
+        """Begin to send it.
+
+        Raises:
+            ConnectionResetError: the invocation was left.
+        """
+        if self.is_left:
+            raise ConnectionResetError("The invocation is over.")
         connection, head = self._api.open_stream(self._path + _RESPONSE, self._fields + _STREAM_FIELDS)
         stream = self._stream = ResponseStream(connection, when_gone)
 
@@ -148,7 +157,7 @@ class ResponseStream:
         self._check()
 
     def _check(self) -> None:
-        if self.is_gone:
+        if self.is_over:  # or its invocation was left, and has ended it
             raise ConnectionResetError("The client has gone.")
 
     def end(self) -> None:

@@ -112,18 +112,16 @@ class Worker:
     async def _serve(self, event: HTTPResponse) -> None:
         self._is_waiting = False
         answer = self._reply_class(self._api, event.headers, self._documents, is_streaming=self._settings.is_streaming)
-        left = False
 
         def leave(task: asyncio.Task[Any]) -> None:
-            nonlocal left
-            left = True
+            answer.is_left = True
             adopt(task)
             self._conclude(answer, event.headers)
 
         answer.when_left = leave
         try:
             await self._run(event, answer)
-            if not left:
+            if not answer.is_left:
                 self._conclude(answer, event.headers)
         except Exception as error:
             self._owner.break_down(error)
@@ -153,7 +151,7 @@ class Worker:
         except Exception as error:
             await self._fail(event, answer, error)
         except asyncio.CancelledError as error:
-            if self._owner.is_stopping:
+            if self._owner.is_stopping or answer.is_left:
                 raise
             _take_back_cancellation()  # by the application's own code: the worker goes on
             await self._fail(event, answer, error)
