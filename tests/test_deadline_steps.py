@@ -535,3 +535,64 @@ async def test_an_invocation_inside_a_cancelled_task_is_served(arguments: dict[s
         await asyncio.sleep(0)
         caller.cancel()
         assert await caller == status
+
+
+@pytest.mark.anyio
+@every_lifespan
+async def test_one_that_ignores_cancellations_as_long_as_it_likes(arguments: dict[str, Any]) -> None:
+    """Its caller waits for it, since nothing else does; and it is cancelled until it ends."""
+
+    async def ignores(scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 0.5  # all steps of the deadline are over by then
+        while loop.time() < end:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                continue
+
+    task = asyncio.current_task()
+    assert task is not None
+    async with Mangum(WithLifespan(ignores), **arguments) as handler:
+        assert (await handler.invoke(HTTP, SOON))["statusCode"] == 504
+        assert task.cancelling() == 0
+
+
+@pytest.mark.parametrize("arguments", [{}, {"lifespan_scope": "process"}], ids=["default", "process"])
+def test_a_startup_that_comes_up_after_the_deadline_serves_nothing(arguments: dict[str, Any]) -> None:
+    log: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            log.append("request")
+            await respond(send)
+            return
+        await receive()
+        if not log:
+            log.append("startup")
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                log.append("cancelled")
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    with Mangum(app, **arguments) as handler:
+        assert handler(HTTP, SOON)["statusCode"] == 504
+        assert log == ["startup", "cancelled"]
+        assert handler(HTTP, LATE)["statusCode"] == 200
+
+
+@every_lifespan
+def test_a_loop_can_be_closed_after_an_exit(arguments: dict[str, Any]) -> None:
+    """What stopped the loop for that invocation does not stop it again."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise SystemExit(3)
+
+    handler = Mangum(WithLifespan(app), **arguments)
+    with pytest.raises(SystemExit):
+        handler(HTTP, None)
+    handler.close()
+    warm_loop().close()

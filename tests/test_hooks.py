@@ -269,3 +269,20 @@ async def test_hooks_end_when_the_caller_cancels() -> None:
         with pytest.raises(asyncio.CancelledError):
             await invocation
     assert hook.log == ["hook begins", "hook ends"]
+
+
+def test_a_hook_that_raises_the_invocations_own_error_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
+    class Passes:
+        def __init__(self, observation: Observation) -> None:
+            pass
+
+        async def __aenter__(self) -> None:
+            pass
+
+        async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+            if error is not None:
+                raise error
+
+    with Mangum(hello, "off", hooks=[Passes]) as handler, pytest.raises(UnsupportedEvent):
+        handler({"Records": []}, None)
+    assert caplog.messages == []

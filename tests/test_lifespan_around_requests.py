@@ -499,6 +499,39 @@ def test_one_that_returns_before_its_time_to_ask_is_up(mode: LifespanMode) -> No
     assert log == ["returned", "request"] * 2
 
 
+@every_mode
+@every_scope
+@pytest.mark.parametrize("turns", [0, 1], ids=["asks late", "asks"])
+def test_a_task_that_asks_and_is_left_behind_serves_once(mode: LifespanMode, scope: LifespanScope, turns: int) -> None:
+    """The lifespan returns before the request is over, and the invocation waits for it all the same."""
+    log: list[str] = []
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def live(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(COMPLETE)
+        tasks.append(asyncio.create_task(receive()))  # type: ignore[arg-type] # a coroutine
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        log.append("request")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await respond(send)
+
+    with Mangum(App(live, serve), mode, lifespan_scope=scope) as handler:
+        assert handler(EVENT, Context())["statusCode"] == 200
+        assert log == ["request"]
+        handler.run(end, tasks)
+
+
+async def end(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
 @no_time_to_ask
 @every_mode
 def test_one_that_returns_while_it_is_served_beside(mode: LifespanMode) -> None:
@@ -577,3 +610,32 @@ async def test_who_cancels_the_startup_in_a_task_of_its_own_cancels_the_lifespan
             await invocation
         assert log == ["start 1", "start 2"]
         assert (await handler.invoke(EVENT, None))["statusCode"] == 200
+
+
+@pytest.mark.anyio
+@every_scope
+@pytest.mark.parametrize("turns", range(1, 8))
+async def test_who_cancels_an_invocation_at_any_turn_of_the_startup(scope: LifespanScope, turns: int) -> None:
+    """The next invocation is served, and what has been started is shut down."""
+    log: list[str] = []
+
+    async def live(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        log.append("begins")
+        try:
+            await asyncio.sleep(0)
+            await send(COMPLETE)
+            await receive()
+            await send(DOWN)
+        finally:
+            log.append("ends")
+
+    async with Mangum(App(live), lifespan_scope=scope) as handler:
+        invocation = asyncio.create_task(handler.invoke(EVENT, None))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        invocation.cancel()
+        await asyncio.wait([invocation])
+        assert (await handler.invoke(EVENT, None))["statusCode"] == 200
+    assert log == ["begins", "ends"] * (len(log) // 2)
+    assert log

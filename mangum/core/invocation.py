@@ -80,7 +80,7 @@ async def run_invocation(exchange: Exchange, context: Any, lifespan: LifespanPol
         cancel_leftovers()
     deadline = watch(context)
     if deadline is not None and reply.when_left is not None:
-        deadline.when_left = partial(_leave, exchange, reply, deadline.host)
+        deadline.when_left = partial(_leave, exchange, reply.when_left, deadline.host)
     failure: BaseException | None = None
     is_own = True
     try:
@@ -149,7 +149,7 @@ def _expired(exchange: Exchange, failure: BaseException | None, is_own: bool) ->
     return None if isinstance(failure, asyncio.CancelledError) else failure
 
 
-def _leave(exchange: Exchange, reply: Reply, host: asyncio.Task[Any]) -> None:
+def _leave(exchange: Exchange, when_left: Callable[[asyncio.Task[Any]], None], host: asyncio.Task[Any]) -> None:
     """Answer for an invocation that does not end, and let whoever waits for it go on."""
 
     async def finish() -> None:
@@ -159,8 +159,7 @@ def _leave(exchange: Exchange, reply: Reply, host: asyncio.Task[Any]) -> None:
             async with asyncio.timeout(_LAST_ANSWER_S):
                 await exchange.finish(in_time=False)
         finally:
-            if reply.when_left is not None:
-                reply.when_left(host)
+            when_left(host)
 
     host.set_name(exchange.line)  # for the log
     root_of(host.get_loop()).start_soon(finish, "mangum-leave")

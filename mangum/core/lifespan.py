@@ -123,9 +123,12 @@ class Lifespan:
         if self._stage is _Stage.CONNECTING:
             self.is_unsupported = True
             logger.info("ASGI 'lifespan' protocol appears unsupported.")
+        if self._stage is _Stage.SERVING and self._served is None:  # in a task that the application has left behind
+            self._served = asyncio.Event()
         if self._served is not None:  # it returned while the request ran beside it
             await self._served.wait()
         elif self._stage in (_Stage.CONNECTING, _Stage.STARTUP, _Stage.UP) and self._failure is None:
+            self._stage = _Stage.SERVING  # for such a task, which may ask now
             await self._serve(self.state)
 
     async def serve_beside(self) -> bool:
@@ -214,6 +217,9 @@ class Lifespan:
             self._is_interrupted = True
             self._stage = _Stage.UP if self._serves_again else _Stage.SERVED
             raise
+        finally:
+            if self._served is not None:
+                self._served.set()
         self._stage = _Stage.SERVED
         if self._task is not None:
             self._cancels = self._task.cancelling()  # what the request has left of an asyncio.TaskGroup, see `run`

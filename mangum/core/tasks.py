@@ -1,4 +1,4 @@
-"""Task groups, and the errors that come out of them."""
+"""Tasks, and the errors that come out of task groups."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 import contextvars
 import logging
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-__all__ = ["BackgroundTasks", "begin", "first_error", "is_cancelled", "task_group"]
+__all__ = ["BackgroundTasks", "begin", "first_error", "is_cancelled"]
 
 logger: logging.Logger = logging.getLogger("mangum")
 
@@ -40,21 +39,6 @@ def is_cancelled() -> bool:
 def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first error in a group that a task group of mangum's has made: what users get to see."""
     return errors.exceptions[0]
-
-
-@asynccontextmanager
-async def task_group() -> AsyncIterator[TaskGroup]:
-    """A task group whose first error comes out as itself, not in an exception group."""
-    import anyio  # which an application without WebSockets and lifespan does not need
-
-    failure: BaseException | None = None
-    try:
-        async with anyio.create_task_group() as group:
-            yield group
-    except BaseExceptionGroup as errors:
-        failure = first_error(errors)
-    if failure is not None:  # raised here, and not above, it keeps its context
-        raise failure
 
 
 class BackgroundTasks:
