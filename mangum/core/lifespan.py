@@ -64,9 +64,7 @@ class Lifespan:
         `serves_again` calls `serve` again if the application cancels it and asks again."""
         self.state: dict[str, Any] = {}
         self.is_unsupported: bool = False
-        self.polls: bool = (
-            False  # whether the application cancelled its `receive()`, in which the request ran, and went on
-        )
+        self.polls: bool = False  # whether the application cancelled a `receive()` with a request in it, and went on
         self.has_asked: bool = False  # whether the application has ever asked for its shutdown
         self._app = app
         self._mode = mode
