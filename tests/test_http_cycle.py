@@ -6,7 +6,9 @@ import asyncio
 import logging
 from typing import Any
 
+import anyio
 import pytest
+from anyio.abc import TaskGroup
 
 from mangum import Mangum
 from mangum.exceptions import UnexpectedMessage
@@ -175,3 +177,23 @@ def test_a_path_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "mangum"), Mangum(Sender(START, body()), lifespan="off") as handler:
         handler(event, None)
     assert caplog.messages == ["GET '/x\\nGET /y' 200"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "has_group"),
+    [({"lifespan": "off"}, False), ({"lifespan": "off", "dsn": "sqlite://:memory:"}, True), ({}, True)],
+    ids=["neither", "a store", "a lifespan"],
+)
+def test_a_request_with_a_store_or_a_lifespan_has_a_task_group(
+    arguments: dict[str, Any], has_group: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[TaskGroup] = []
+
+    def create() -> TaskGroup:
+        groups.append(anyio.create_task_group())
+        return groups[-1]
+
+    with Mangum(Sender(START, body()), **arguments) as handler:
+        monkeypatch.setattr("mangum.core.invocation._task_groups", lambda: create)
+        assert handler(EVENT, Context())["statusCode"] == 200
+    assert bool(groups) is has_group

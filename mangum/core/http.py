@@ -62,14 +62,14 @@ class HTTPExchange:
         "_scope",
         "_status",
         "failure",
+        "has_tasks",
         "response",
     )
-
-    has_tasks = False
 
     def __init__(self, app: ASGI, handler: LambdaHandler, scope: Scope, body: bytes, reply: Reply) -> None:
         self.response: Response | None = None  # once it is complete
         self.failure: Exception | None = None  # of the handler's: the caller's, not the application's
+        self.has_tasks: bool = "aws.connections" in scope  # of the store of connections
         self._app = app
         self._handler = handler
         self._scope = scope
