@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import weakref
 from collections.abc import Callable, Coroutine
@@ -121,7 +122,12 @@ class Mangum:
         serve = self._observe if self._hooks else self._serve
         if self._sandbox.is_closed:
             raise LoopError(_CLOSED)
-        warm_loop().run(serve(event, context, reply), "`await handler.invoke(event, context)`", reply)
+        try:
+            warm_loop().run(serve(event, context, reply), "`await handler.invoke(event, context)`", reply)
+        except asyncio.CancelledError:  # the application has cancelled its own task: a response that is complete stands
+            if not reply.is_sent:
+                raise
+            logger.error("The application was cancelled after its response, which stands.")
         return reply.answer
 
     async def invoke(self, event: Any, context: LambdaContext | Any, reply: Reply | None = None) -> Any:

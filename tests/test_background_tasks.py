@@ -414,3 +414,25 @@ async def test_the_response_has_gone_out_before(tmp_path: Path, mode: str) -> No
         (tmp_path / "go").touch()
         await runtime.server.ready()
     assert "background work done" in runtime.output.decode()
+
+
+def test_any_exit_of_the_application_ends_the_tasks() -> None:
+    class Exit(BaseException):
+        pass
+
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("work")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        (await scope["aws.task_group"]()).start_soon(work)
+        await asyncio.sleep(0)
+        raise Exit
+
+    with Mangum(app, "off") as handler, pytest.raises(Exit):
+        handler(HTTP, None)
+    assert ended == ["work"]

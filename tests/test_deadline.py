@@ -176,7 +176,7 @@ class Double:
 
 
 @pytest.mark.parametrize(
-    "context", [None, {}, object(), Double(), Context("soon"), Context(None), Context(0), Context(-1)]
+    "context", [None, {}, object(), Double(), Context("soon"), Context(None), Context(0), Context(-1), Context(10**400)]
 )
 def test_a_context_that_does_not_tell_sets_no_deadline(context: Any) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -247,6 +247,7 @@ def test_one_that_never_ends_is_left_behind(
     handler = handler_of(app, **arguments)
     assert serve(handler, kind, SOON) == 504
     assert re.search(r"The task of (GET|POST|WebSocket) \S+ did not end when it was cancelled\.", caplog.text)
+    assert caplog.text.count("was cancelled shortly before the function's timeout") == 1
     turns = stubborn.turns
     at.hangs = False
     assert serve(handler, kind, LATE, "b") == 200

@@ -466,3 +466,22 @@ def test_a_loop_that_is_gone_is_replaced() -> None:
     asyncio.run(handler.invoke(EVENT, None))
     assert app.log == ["startup", "request"] * 2
     handler.close()
+
+
+@both_modes
+def test_a_startup_that_cancels_itself_has_failed(mode: LifespanMode) -> None:
+    """It is not started again and again in the same invocation."""
+    starts = []
+
+    async def live(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        starts.append(1)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    with Mangum(Lifespan(live), mode, lifespan_scope="process") as handler:
+        with pytest.raises(LifespanFailure, match="was cancelled"):
+            handler(EVENT, None)
+        assert starts == [1]

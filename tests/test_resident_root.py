@@ -282,7 +282,7 @@ def test_roots_of_closed_loops_are_forgotten(caplog: pytest.LogCaptureFixture) -
     loop.run_until_complete(asyncio.wait([root.task]))
     loop.close()
     root.forget()
-    assert not caplog.messages
+    assert not [message for message in caplog.messages if "mangum-root" in message]  # others are of other tests
 
 
 # Under mangum.runtime

@@ -708,3 +708,67 @@ def test_a_shutdown_at_exit_can_use_threads() -> None:
         """
     )
     assert (code, lines) == (0, ["startup in a thread", LINES[0], "shutdown in it", DOWN[1]])
+
+
+def test_a_thread_of_the_loops_executor_cannot_wait_for_the_loop() -> None:
+    """`run_in_executor` passes no context on, unlike `asyncio.to_thread`."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with pytest.raises(LoopError, match="thread of its own invocation"):
+            await asyncio.get_running_loop().run_in_executor(None, handler, EVENT, None)
+        await respond(send)
+
+    with Mangum(app, "off") as handler:
+        assert handler(EVENT, None)["statusCode"] == 200
+
+
+def test_a_task_factory_that_fails_fails_one_call() -> None:
+    def fails(loop: Any, coroutine: Any, **named: Any) -> Any:
+        raise RuntimeError("no task")
+
+    with Mangum(hello, "off") as handler:
+        handler(EVENT, None)
+        loop = asyncio.get_event_loop()
+        loop.set_task_factory(fails)
+        try:
+            with pytest.raises(RuntimeError, match="no task"):
+                handler(EVENT, None)
+        finally:
+            loop.set_task_factory(None)
+        assert handler(EVENT, None)["statusCode"] == 200
+
+
+def test_a_response_stands_if_the_application_cancels_its_own_task(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/":
+            await respond(send, body=b"done")
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    other = BY_NAME["http-api-2.0"].event(HTTPRequest(method="GET", path="/x"))
+    with Mangum(app, "off") as handler:
+        assert handler(EVENT, None)["body"] == "done"
+        assert "The application was cancelled after its response, which stands." in caplog.text
+        with pytest.raises(asyncio.CancelledError):
+            handler(other, None)
+
+
+def test_a_program_may_close_the_loop_after_worker_threads() -> None:
+    code, lines = run(
+        """
+        import asyncio
+        import anyio.to_thread
+
+        async def threaded(scope, receive, send):
+            await anyio.to_thread.run_sync(lambda: None)
+            await app(scope, receive, send)
+
+        handler = Mangum(threaded, lifespan="off")
+        for _ in range(2):
+            handler(event('/'), None)
+            asyncio.get_event_loop().close()
+        """
+    )
+    assert (code, lines) == (0, ["GET / 200"] * 2)

@@ -47,6 +47,7 @@ class Deadline:
     scope: CancelScope | None = None  # of the invocation's task group, if it has one
     when_left: Callable[[], None] | None = None  # if the answer can be sent without the host
     _cancels = 0  # of the task, by this deadline
+    is_left: bool = False  # whether the answer was sent without the host
     _is_request_over = False
     _steps: Iterator[float] | None = None  # once it has expired
 
@@ -99,6 +100,7 @@ class Deadline:
             self.scope.cancel()
             yield self.due + self._reserve_s * _LEAVE_AT
         if self.when_left is not None:
+            self.is_left = True
             self.when_left()
             return
         while self.scope is None:  # the host is its caller's, who waits for it
@@ -159,11 +161,11 @@ def last_answer(due: float) -> float:
 def _remaining_s(context: Any) -> float | None:
     try:
         remaining_ms = context.get_remaining_time_in_millis()
-    except Exception:  # tests' doubles lack the method, or raise in it
+        if not isinstance(remaining_ms, int | float) or remaining_ms <= 0:
+            return None
+        return remaining_ms / 1000
+    except Exception:  # tests' doubles lack the method, raise in it, or return a number that no float can hold
         return None
-    if not isinstance(remaining_ms, int | float) or remaining_ms <= 0:
-        return None
-    return remaining_ms / 1000
 
 
 def _reserve_s(remaining_s: float) -> float:

@@ -114,7 +114,7 @@ class HTTPExchange:
                 await self._background.cancel()
                 raise
             self._fail(error)  # of something that the application awaited, and that was cancelled
-        except (SystemExit, KeyboardInterrupt, BaseExceptionGroup):
+        except BaseException:
             await self._background.cancel()
             raise
         else:

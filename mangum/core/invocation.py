@@ -94,8 +94,8 @@ async def run_invocation(exchange: Exchange, context: Any, lifespan: LifespanPol
         if deadline is not None:
             is_own = deadline.release()
     in_time = deadline is None or not deadline.expired
-    if not in_time:
-        failure = _expired(exchange, failure, is_own)
+    if deadline is not None and not in_time:
+        failure = _expired(exchange, failure, is_own=is_own, is_reported=deadline.is_left)
     if failure is not None:
         exchange.abandon()
         raise failure
@@ -136,17 +136,24 @@ async def _serve(
             await exchange.run(own_state, deadline, group)
 
 
-def _expired(exchange: Exchange, failure: BaseException | None, is_own: bool) -> BaseException | None:
-    """What is left to raise after the deadline has come."""
+def _expired(
+    exchange: Exchange, failure: BaseException | None, *, is_own: bool, is_reported: bool
+) -> BaseException | None:
+    """What is left to raise after the deadline has come. Logs what became of the answer, unless it `is_reported`."""
     if not is_own:  # the caller's own cancellation came while the deadline's was handled
         return asyncio.CancelledError()
+    if not is_reported:
+        _report(exchange)
+    return None if isinstance(failure, asyncio.CancelledError) else failure
+
+
+def _report(exchange: Exchange) -> None:
     fate = "its response was complete, and stands." if exchange.is_answered else "the answer is a 504."
     logger.error(
         "%s was cancelled shortly before the function's timeout: %s",
         exchange.line,
         "its response is cut off." if exchange.is_cut_off else fate,
     )
-    return None if isinstance(failure, asyncio.CancelledError) else failure
 
 
 def _leave(exchange: Exchange, when_left: Callable[[asyncio.Task[Any]], None], host: asyncio.Task[Any]) -> None:
@@ -154,7 +161,7 @@ def _leave(exchange: Exchange, when_left: Callable[[asyncio.Task[Any]], None], h
 
     async def finish() -> None:
         try:
-            _expired(exchange, None, is_own=True)
+            _report(exchange)
             exchange.abandon()
             async with asyncio.timeout(_LAST_ANSWER_S):
                 await exchange.finish(in_time=False)

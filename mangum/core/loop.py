@@ -32,6 +32,12 @@ _EXIT_WAIT_S = 2.0
 
 _BUSY = "The handler is still at work in another thread."
 
+_EXECUTOR_PREFIX = "asyncio_"  # of the names of threads of an event loop's own executor
+_OWN_THREAD = (
+    "The handler was called in a thread of its own invocation, which would wait for itself: "
+    "use `await handler.invoke(event, context)` on the event loop."
+)
+
 # Whether this code runs in an invocation on the warm loop, in whatever thread.
 _is_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("mangum_is_inside", default=False)
 
@@ -124,7 +130,7 @@ class WarmLoop:
             if loop is None or loop.is_running():
                 current = loop
                 loop, self._selector = _new_loop()
-                self._root = Root(loop, stays=True)
+                self._root = _root_on(loop)
                 if current is None:  # one that runs in another thread stays current
                     asyncio.set_event_loop(loop)
             self._loop = loop
@@ -156,14 +162,28 @@ class WarmLoop:
             raise
         if self._submitted is not None and (wait := self._submit(main, reply)) is not None:
             return wait()
+        if not self._lock.acquire(blocking=False):
+            self._wait_for_turn(main)
         try:
-            with self._lock:
-                if not _is_spared:
-                    _spare_the_collector()
-                return self._run(main, reply)
+            if not _is_spared:
+                _spare_the_collector()
+            return self._run(main, reply)
         finally:
+            self._lock.release()
             if self._when_idle:
                 self._call_when_idle()
+
+    def _wait_for_turn(self, main: Coroutine[Any, Any, Any]) -> None:
+        """Acquire the lock, while a call from another thread runs.
+
+        Raises:
+            LoopError: this is a thread of the loop's executor: a call waits for it. `run_in_executor` passes no context
+                on that would tell.
+        """
+        if threading.current_thread().name.startswith(_EXECUTOR_PREFIX):
+            main.close()
+            raise LoopError(_OWN_THREAD)
+        self._lock.acquire()
 
     def serve(self, main: Coroutine[Any, Any, T]) -> T:
         """`run`, while calls from other threads run on the loop at the same time."""
@@ -195,10 +215,7 @@ class WarmLoop:
         if is_inside_running_loop():
             refusal = f"The handler was called inside a running event loop, which it would block: use {instead} there."
         elif _is_inside.get():
-            refusal = (
-                "The handler was called in a thread of its own invocation, which would wait for itself: "
-                "use `await handler.invoke(event, context)` on the event loop."
-            )
+            refusal = _OWN_THREAD
         if refusal is not None:
             raise LoopError(refusal)
 
@@ -213,8 +230,13 @@ class WarmLoop:
                 "use `await handler.invoke(event, context)` there, see `asyncio.run_coroutine_threadsafe`."
             )
         token = _is_inside.set(True)  # for the task's context, and for that of its threads
-        task = loop.create_task(main)
-        _is_inside.reset(token)
+        try:
+            task = loop.create_task(main)
+        except BaseException:  # of a task factory
+            main.close()
+            raise
+        finally:
+            _is_inside.reset(token)
         if reply is not None:
             reply.when_left = self._leave
         self._main = task
@@ -244,7 +266,7 @@ class WarmLoop:
                 loop.run_until_complete(task)
         else:
             if self._root.task.done():
-                self._root = Root(loop, stays=True)
+                self._root = _root_on(loop)
             task.add_done_callback(self._stop)
             try:
                 loop.run_forever()
@@ -421,7 +443,30 @@ def _new_loop() -> tuple[asyncio.AbstractEventLoop, IdleSelector | None]:
         return loop, None
     loop.close()
     selector = IdleSelector()
-    return asyncio.SelectorEventLoop(selector), selector
+    return _OwnLoop(selector), selector
+
+
+class _OwnLoop(asyncio.SelectorEventLoop):
+    """asyncio's, which ends the root task when it is closed, by mangum or by a program: anyio's worker threads end with
+    that task, and the interpreter waits for them at its exit."""
+
+    root: Root | None = None
+
+    def close(self) -> None:
+        root = self.root
+        if root is not None and not root.task.done() and not (self.is_closed() or is_inside_running_loop()):
+            self.root = None
+            root.task.cancel()
+            with suppress(asyncio.CancelledError):
+                self.run_until_complete(root.task)
+        super().close()
+
+
+def _root_on(loop: asyncio.AbstractEventLoop) -> Root:
+    root = Root(loop, stays=True)
+    if isinstance(loop, _OwnLoop):
+        loop.root = root
+    return root
 
 
 def _has_custom_policy() -> bool:

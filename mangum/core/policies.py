@@ -157,12 +157,15 @@ class PerProcess:
         """
         while True:
             resident = self._resident
-            if resident is None or resident.is_over:
+            is_new = resident is None or resident.is_over
+            if resident is None or is_new:
                 resident = self._resident = _Resident(self._app, self._mode)
                 self._when_started()
             await resident.wait_up()
-            if not resident.is_over:  # over: another invocation, which started it, was cancelled meanwhile
+            if not resident.is_over:
                 return resident.state
+            if is_new:  # else another invocation, which started it, was cancelled meanwhile
+                raise LifespanFailure("Lifespan startup failure. The application's lifespan was cancelled.")
 
     async def stop(self) -> None:
         """Shut the application down, if it is up.
