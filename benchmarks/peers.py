@@ -67,7 +67,7 @@ WEB_ADAPTER = "web adapter"
 FRAMEWORK = ("fastapi>=0.115",)
 HTTPTOOLS = ("httptools>=0.6.4",)
 # mangum[redis,postgresql,aws], without mangum.
-STORES = ("anyio>=4.5", "redis>=5.2", "asyncpg>=0.32", "aiobotocore>=2.21", *HTTPTOOLS)
+STORES = ("anyio>=4.7", "redis>=5.2", "asyncpg>=0.32", "aiobotocore>=2.21", *HTTPTOOLS)
 SPEED = ("orjson>=3.10.7", "pybase64>=1.4", *HTTPTOOLS)
 
 # The sources that 0.22 has no handler for.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from mangum.core.root import leftovers
 from tests.servers.connections import ConnectionsEndpoint
 from tests.servers.fixtures import aws_environment as aws_environment
 from tests.servers.fixtures import cloud as cloud
@@ -51,6 +53,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_leftovers() -> Iterator[None]:
+    """A task that a test leaves behind on purpose is collected with it: asyncio reports that, to no other test."""
+    yield
+    if leftovers:
+        leftovers.clear()
+        gc.collect()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from textwrap import dedent
 
 import anyio
 import pytest
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import SocketStream
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -350,13 +350,14 @@ async def test_a_connection_that_says_something_unasked_is_closed() -> None:
 
 
 async def test_a_reset_is_told_as_the_system_tells_it() -> None:
-    async def serve(stream: SocketStream) -> None:
-        await stream.receive()
-        raw = stream.extra(SocketAttribute.raw_socket)
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        raw = writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        await stream.aclose()
+        writer.transport.abort()
 
-    async with serving(serve) as port:
+    async with await asyncio.start_server(serve, HOST, 0) as server:
+        port = server.sockets[0].getsockname()[1]
         connection = await HTTPConnection.open(HOST, port, due=within(20))
         with pytest.raises(ConnectionLost, match="reset by peer"):
             await connection.ask(REQUEST)

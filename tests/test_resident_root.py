@@ -22,6 +22,9 @@ from mangum.core.loop import WarmLoop, warm_loop
 from mangum.core.root import Root, adopt, leftovers, root_of
 from mangum.local.events.requests import HTTPRequest
 from mangum.runtime import invocations
+from mangum.runtime.api import RuntimeAPI
+from mangum.runtime.documents import documents_for
+from mangum.runtime.reply import RuntimeReply
 from mangum.types import Receive, Scope, Send
 from tests.apps import Context, WithLifespan, hello, respond
 from tests.lambda_runtime import function_url, running
@@ -542,3 +545,17 @@ def test_signals_are_given_back_to_who_had_them(monkeypatch: pytest.MonkeyPatch)
         assert signal.getsignal(signal.SIGUSR2) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.mark.anyio
+async def test_a_reply_that_was_left_sends_nothing() -> None:
+    """Its connection waits for the next event."""
+    api = RuntimeAPI("127.0.0.1:1")  # to which it would have to connect
+    reply = RuntimeReply(
+        api, {b"lambda-runtime-aws-request-id": b"1"}, documents_for(lambda event, context: None), is_streaming=True
+    )
+    reply.is_left = True
+    reply.send({"statusCode": 200})
+    with pytest.raises(ConnectionResetError):
+        reply.stream(b"", lambda: None)
+    assert not reply.is_sent

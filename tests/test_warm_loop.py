@@ -144,6 +144,8 @@ def test_a_closed_handler_says_so() -> None:
     handler.close()
     with pytest.raises(LoopError, match="closed"):
         handler(EVENT, None)
+    with pytest.raises(LoopError, match="closed"):
+        handler.run(nothing)
 
 
 def test_closing_ends_what_is_left(caplog: pytest.LogCaptureFixture) -> None:

@@ -25,7 +25,7 @@ from tests.test_malformed_events import json_values, places
 from tests.test_translation_properties import names, unicode_text
 from tests.websocket_client import connect_event, disconnect_event, message_event
 
-FRESH = ("aws.event", "aws.context", "aws.connections")  # of the event, not of the connection
+FRESH = ("aws.event", "aws.context", "aws.connections", "aws.task_group")  # of the event, not of the connection
 
 
 class Recorder:

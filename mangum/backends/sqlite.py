@@ -339,8 +339,7 @@ class _Call(Generic[T]):
 
 def _fetch(result: asyncio.Future[Any]) -> None:
     """Fetch the exception of a result that nobody waits for, so that the loop does not report it as lost."""
-    if not result.cancelled():
-        result.exception()
+    _ = result.cancelled() or result.exception()
 
 
 def _given_up() -> Exception:
