@@ -51,6 +51,23 @@ class Lifespan:
     served all the same, in every mode.
     """
 
+    # What most lifespans do not change.
+    is_unsupported: bool = False
+    polls: bool = False  # whether the application cancelled a `receive()` with a request in it, and went on
+    has_asked: bool = False  # whether the application has ever asked for its shutdown
+    _stage = _Stage.CONNECTING
+    _failure: LifespanFailure | None = None
+    _task: asyncio.Task[Any] | None = None  # while the application runs in it
+    _cancels = 0  # of the task, which are not for the application
+    _dismissals = 0  # how often the application was cancelled by this object
+    _asks_again = False  # whether it has asked for another message after its shutdown
+    _is_down = False  # whether it has said that it has shut down
+    _is_interrupted = False  # whether the `receive()` in which the request ran was cancelled
+    _has_raised = False
+    _up: asyncio.Event | None = None  # made if the application asks for its shutdown before it is up
+    _served: asyncio.Event | None = None  # made if the request runs beside the application
+    _is_waiting = False  # for that, in `receive()`
+
     def __init__(
         self,
         app: ASGI,
@@ -63,26 +80,11 @@ class Lifespan:
         """`when_up` is called when the application says that it is up, usually before it asks for its shutdown.
         `serves_again` calls `serve` again if the application cancels it and asks again."""
         self.state: dict[str, Any] = {}
-        self.is_unsupported: bool = False
-        self.polls: bool = False  # whether the application cancelled a `receive()` with a request in it, and went on
-        self.has_asked: bool = False  # whether the application has ever asked for its shutdown
         self._app = app
         self._mode = mode
         self._serve = serve
         self._when_up = when_up
         self._serves_again = serves_again
-        self._stage = _Stage.CONNECTING
-        self._failure: LifespanFailure | None = None
-        self._task: asyncio.Task[Any] | None = None  # while the application runs in it
-        self._cancels = 0  # of the task, which are not for the application
-        self._dismissals = 0  # how often the application was cancelled by this object
-        self._asks_again = False  # whether it has asked for another message after its shutdown
-        self._is_down = False  # whether it has said that it has shut down
-        self._is_interrupted = False  # whether the `receive()` in which the request ran was cancelled
-        self._has_raised = False
-        self._up: asyncio.Event | None = None  # made if the application asks for its shutdown before it is up
-        self._served: asyncio.Event | None = None  # made if the request runs beside the application
-        self._is_waiting = False  # for that, in `receive()`
 
     async def run(self) -> None:
         """Start the application up, serve, and shut the application down. If startup fails, nothing is served.
