@@ -56,7 +56,7 @@ class BackgroundTasks:
 
     def __init__(self) -> None:
         self.host: asyncio.Task[None] | None = None  # the group's, once it has been asked for, as are the others
-        self.is_closed = False  # with the end of the invocation
+        self.is_closed: bool = False  # with the end of the invocation
         self._group: TaskGroup
         self._is_open: asyncio.Event
         self._is_over: asyncio.Event
