@@ -46,7 +46,7 @@ _INSIDE = (
     "anyio/streams/memory.py",
 )
 _ANYIO_BACKEND = "anyio/_backends/_asyncio.py"  # it has threads and sockets too
-_ANYIO_INSIDE = ("__aexit__", "acquire", "acquire_on_behalf_of", "wait")
+_ANYIO_INSIDE = ("__aexit__", "_wait", "acquire", "acquire_on_behalf_of", "wait")
 
 Tasks = Collection[asyncio.Task[Any]]
 
