@@ -256,7 +256,8 @@ class Mangum:
         await self._sandbox.start()
 
     def close(self) -> None:
-        """Shut the application down, and release the loop. Does nothing a second time.
+        """Shut the application down, and close the store of connections. Does nothing a second time. The event loop,
+        which other adapters share, stays open.
 
         Raises:
             LifespanFailure: the application said that its shutdown failed.

@@ -227,7 +227,7 @@ def _purge(connection: sqlite3.Connection, now: int, most: int) -> None:
 class _Thread:
     """A thread that owns a connection, and does calls on it one after the other.
 
-    anyio's worker threads end with each invocation, and asyncio's keep the interpreter from its exit.
+    On an adopted loop, anyio's worker threads end with each invocation. asyncio's keep the interpreter from its exit.
     """
 
     def __init__(self, path: str) -> None:

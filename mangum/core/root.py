@@ -28,7 +28,8 @@ _Child: TypeAlias = tuple[contextvars.Context, Callable[[], Awaitable[None]], st
 class Root:
     """A task with a task group, which is opened for the first child.
 
-    Its children are the lifespan of an adapter with `lifespan_scope="process"`, and the removal of expired connections.
+    Its children are the lifespan of an adapter with `lifespan_scope="process"`, the removal of expired connections, the
+    shutdown of an adapter that was dropped, and the answer for an invocation that is left behind.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, stays: bool = False) -> None:
