@@ -71,7 +71,8 @@ class Deadline:
     ) -> bool:
         self._is_request_over = True
         is_own = not self.expired or self._take_back()
-        self._aim(self.host)
+        if self._task is not self.host:
+            self._aim(self.host)
         return self.expired and is_own and isinstance(error, asyncio.CancelledError)
 
     def release(self) -> bool:
@@ -112,9 +113,8 @@ class Deadline:
         self._cancels += 1
 
     def _aim(self, task: asyncio.Task[Any]) -> None:
-        if task is not self._task:
-            self._take_back()
-            self._task, self._before = task, task.cancelling()
+        self._take_back()
+        self._task, self._before = task, task.cancelling()
 
     def _take_back(self) -> bool:
         """Take the deadline's cancellations of the task back, as whoever handles one has to (`asyncio.Task.uncancel`).
@@ -137,7 +137,8 @@ def watch(context: Any) -> Deadline | None:
     if watchdog is None or watchdog.loop is not loop:
         watchdog = _last = _Watchdog(loop)
     reserve_s = _reserve_s(remaining_s)
-    host = cast("asyncio.Task[Any]", asyncio.current_task(loop))
+    host = asyncio.current_task(loop)
+    assert host is not None
     deadline = Deadline(watchdog, loop.time() + remaining_s - reserve_s, reserve_s, host)
     watchdog.add(deadline)
     return deadline
@@ -169,7 +170,8 @@ def _remaining_s(context: Any) -> float | None:
 
 
 def _reserve_s(remaining_s: float) -> float:
-    return min(remaining_s * _RESERVE_SHARE, _MOST_RESERVE_S)
+    reserve_s = remaining_s * _RESERVE_SHARE
+    return reserve_s if reserve_s < _MOST_RESERVE_S else _MOST_RESERVE_S
 
 
 class StandingTimer:

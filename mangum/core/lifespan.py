@@ -266,12 +266,9 @@ class LifespanTask:
         self._is_over = asyncio.Event()
         self._has_ended = asyncio.Event()
         self._lifespan = Lifespan(app, mode, self._stay_up, when_up=self._is_up.set, serves_again=True)
+        self.state: dict[str, Any] = self._lifespan.state
         self._task: asyncio.Task[Any] | None = None
         self.was_cancelled: bool = False  # by its group, or by `cancel`
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return self._lifespan.state
 
     async def run(self) -> None:
         self._task = asyncio.current_task()

@@ -271,7 +271,8 @@ class WarmLoop:
             try:
                 loop.run_forever()
             finally:
-                task.remove_done_callback(self._stop)
+                if not task.done():
+                    task.remove_done_callback(self._stop)
 
     def _stop(self, task: asyncio.Task[Any]) -> None:
         if self._main is task:  # else the application had stopped the loop, and this comes in the next run

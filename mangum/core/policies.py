@@ -187,13 +187,10 @@ class _Resident:
     def __init__(self, app: ASGI, mode: LifespanMode) -> None:
         self._loop = asyncio.get_running_loop()
         self._task = LifespanTask(app, mode)
+        self.state: dict[str, Any] = self._task.state
         self._was_up = False
         self._is_given_up = False
         root_of(self._loop).start_soon(self._task.run, "mangum-lifespan")
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return self._task.state
 
     @property
     def is_over(self) -> bool:
@@ -203,7 +200,8 @@ class _Resident:
     @property
     def is_up(self) -> bool:
         """Whether a request can be served at once: `wait_up` has returned on this loop before."""
-        return self._was_up and not self.is_over and self._loop is asyncio.get_running_loop()
+        is_over = self._is_given_up or self._task.was_cancelled
+        return self._was_up and not is_over and self._loop is asyncio.get_running_loop()
 
     def check_loop(self) -> None:
         if self._loop is not asyncio.get_running_loop():

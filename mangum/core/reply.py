@@ -68,11 +68,9 @@ class KeptReply:
 
     is_streaming = False
     sends_at_once = False
-
-    def __init__(self) -> None:
-        self.is_sent: bool = False
-        self.answer: Any = None
-        self.when_left: Callable[[asyncio.Task[Any]], None] | None = None
+    is_sent: bool = False
+    answer: Any = None
+    when_left: Callable[[asyncio.Task[Any]], None] | None = None
 
     def send(self, answer: Any) -> None:
         self.answer = answer

@@ -52,14 +52,11 @@ class BackgroundTasks:
     when it is first asked for, in a task of its own: the application cannot enter it between its own scopes.
     """
 
-    __slots__ = ("_group", "_is_open", "_is_over", "host", "is_closed")
-
-    def __init__(self) -> None:
-        self.host: asyncio.Task[None] | None = None  # the group's, once it has been asked for, as are the others
-        self.is_closed: bool = False  # with the end of the invocation
-        self._group: TaskGroup
-        self._is_open: asyncio.Event
-        self._is_over: asyncio.Event
+    host: asyncio.Task[None] | None = None  # the group's, once it has been asked for, as are the others
+    _group: TaskGroup
+    _is_open: asyncio.Event
+    _is_over: asyncio.Event
+    is_closed: bool = False  # with the end of the invocation
 
     async def __call__(self) -> TaskGroup:
         """Open the group, if it is not open.
