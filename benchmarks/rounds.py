@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 __all__ = ["FULL", "QUICK", "Method", "Sample", "Summary", "interleave", "ratio", "summarize", "take_turns"]
@@ -72,6 +72,7 @@ class Summary:
     upper_quartile: float
     rounds: int
     cpu: float | None = None
+    values: tuple[float, ...] = field(default=(), compare=False, repr=False)  # of the rounds, in their order
 
     @property
     def spread(self) -> float:
@@ -85,16 +86,20 @@ def summarize(samples: Sequence[Sample]) -> Summary:
     times = [sample.cpu_s for sample in samples if sample.cpu_s is not None]
     cpu = statistics.median(times) if times else None
     if len(values) == 1:
-        return Summary(values[0], values[0], values[0], 1, cpu)
+        return Summary(values[0], values[0], values[0], 1, cpu, tuple(values))
     lower_quartile, median, upper_quartile = statistics.quantiles(values, n=4, method="inclusive")
-    return Summary(median, lower_quartile, upper_quartile, len(values), cpu)
+    return Summary(median, lower_quartile, upper_quartile, len(values), cpu, tuple(values))
 
 
 def ratio(summaries: Mapping[str, Summary], side: str, other: str) -> float | None:
-    """The median of a side as a multiple of another's; `None` where one of them was not measured."""
+    """What a side takes as a multiple of another: the median over the rounds, in each of which both were measured one
+    after the other, so that a machine that changes its speed changes both. `None` where one of them was not measured."""
     if side not in summaries or other not in summaries or not summaries[other].median:
         return None
-    return summaries[side].median / summaries[other].median
+    ours, theirs = summaries[side], summaries[other]
+    if len(ours.values) != len(theirs.values) or not all(theirs.values):
+        return ours.median / theirs.median
+    return statistics.median(value / base for value, base in zip(ours.values, theirs.values, strict=True))
 
 
 def take_turns(measurements: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:

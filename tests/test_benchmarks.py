@@ -61,6 +61,17 @@ def test_sides_are_measured_in_turn_and_the_first_round_does_not_count() -> None
     assert ratio(summaries, "ours", "0.22") == 0.5
 
 
+def test_a_ratio_compares_the_sides_of_each_round() -> None:
+    ours = summarize([Sample(value) for value in (1.0, 4.0, 6.0, 2.0)])  # the machine is slower in the middle
+    theirs = summarize([Sample(value) for value in (2.0, 8.0, 8.0, 4.0)])
+    assert ratio({"ours": ours, "0.22": theirs}, "ours", "0.22") == 0.5
+
+
+def test_a_ratio_of_sides_with_other_numbers_of_rounds_is_that_of_their_medians() -> None:
+    ours, theirs = summarize([Sample(1.0), Sample(2.0), Sample(3.0)]), summarize([Sample(4.0)])
+    assert ratio({"ours": ours, "0.22": theirs}, "ours", "0.22") == 0.5
+
+
 def test_there_is_no_ratio_to_a_side_that_was_not_measured() -> None:
     assert ratio({"ours": summarize([Sample(1.0)])}, "ours", "0.22") is None
 
