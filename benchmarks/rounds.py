@@ -94,8 +94,8 @@ def summarize(samples: Sequence[Sample]) -> Summary:
 def ratio(summaries: Mapping[str, Summary], side: str, other: str) -> float | None:
     """What a side takes as a multiple of another; `None` where one of them was not measured.
 
-    It is the median over the rounds. In each round both are measured one after the other, so that a machine that changes
-    its speed changes both.
+    It is the median over the rounds. In each round both are measured one after the other, so that a machine that
+    changes its speed changes both.
     """
     if side not in summaries or other not in summaries or not summaries[other].median:
         return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 from mangum.config import DEFAULT_TEXT_MIME_TYPES, AppAndOptions, Config, takes
 from mangum.core.deadline import due_of
-from mangum.core.hooks import ObservedCalls, installed, observe, observed
+from mangum.core.hooks import installed
 from mangum.core.http import HTTPExchange, plain_response
 from mangum.core.invocation import Exchange, run_invocation, warm_up
 from mangum.core.loop import warm_loop
@@ -33,6 +33,7 @@ from mangum.types import (
 )
 
 if TYPE_CHECKING:
+    from mangum.core.observation import ObservedCalls
     from mangum.core.reply import Reply
     from mangum.websocket.connections import Connections
     from mangum.websocket.event import WebSocketEvent
@@ -96,7 +97,7 @@ class Mangum:
         self._websocket_class: type[WebSocketEvent] | None = None  # loaded only for those who need it
         if config.dsn is not None:
             self._hub, self._websocket_class = _hub(config.dsn, config, is_observed=bool(self._hooks))
-        lifespan_app = observed(app) if self._hooks else app
+        lifespan_app = _observed(app) if self._hooks else app
         self._sandbox = Sandbox(lifespan_app, config.lifespan, config.lifespan_scope, self._hub)
         self._finalizer = weakref.finalize(self, self._sandbox.drop)
         self._finalizer.atexit = False  # the sandbox sees to that itself
@@ -145,6 +146,8 @@ class Mangum:
         return kept.answer
 
     async def _observe(self, event: Any, context: Any, reply: Reply) -> None:
+        from mangum.core.observation import observe
+
         await observe(self._hooks, event, context, partial(self._serve, event, context, reply))
 
     async def _serve(self, event: Any, context: Any, reply: Reply) -> None:
@@ -164,7 +167,7 @@ class Mangum:
         Raises:
             RequestRefused: the application must not get the request.
         """
-        app = observed(self.app) if self._hooks else self.app
+        app = _observed(self.app) if self._hooks else self.app
         hub = self._hub
         if hub is not None and isinstance(handler, cast("type[WebSocketEvent]", self._websocket_class)):
             from mangum.websocket.invocation import WebSocketExchange
@@ -298,13 +301,23 @@ class Mangum:
         await self.aclose()
 
 
+def _observed(app: ASGI) -> ASGI:
+    from mangum.core.observation import observed
+
+    return observed(app)
+
+
 def _hub(dsn: str, config: Config, *, is_observed: bool) -> tuple[Hub, type[WebSocketEvent]]:
     from mangum.backends.store import Store
     from mangum.websocket.event import WebSocketEvent
     from mangum.websocket.hub import Hub
     from mangum.websocket.management.api import ManagementAPI
 
-    observe_calls = ObservedCalls if is_observed else None
+    observe_calls: type[ObservedCalls] | None = None
+    if is_observed:
+        from mangum.core.observation import ObservedCalls
+
+        observe_calls = ObservedCalls
     return Hub(
         Store.of(dsn, observe_calls, adopt), ManagementAPI(config.api_gateway_region_name), observe_calls
     ), WebSocketEvent

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mangum import Mangum
-from mangum.core.hooks import MeasuredObservation, ObservedCalls, current
+from mangum.core.observation import MeasuredObservation, ObservedCalls, current
 from mangum.core.reply import KeptReply
 from mangum.exceptions import UnsupportedEvent
 from mangum.local.events.requests import HTTPRequest
@@ -122,7 +122,7 @@ async def test_calls_at_the_same_time_count_once(monkeypatch: pytest.MonkeyPatch
             await released.wait()
 
     now, released = 0.0, asyncio.Event()
-    monkeypatch.setattr("mangum.core.hooks.time.perf_counter", lambda: now)
+    monkeypatch.setattr("mangum.core.observation.time.perf_counter", lambda: now)
     observation = MeasuredObservation({}, None)
     token = current.set(observation)
     calls = ObservedCalls(Store())

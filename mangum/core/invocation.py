@@ -15,10 +15,10 @@ from mangum.core.tasks import first_error
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-    from mangum.core.policies import LifespanPolicy
+    from mangum.core.lifespan import Serve
     from mangum.core.reply import Reply
 
-__all__ = ["Exchange", "run_invocation", "warm_up"]
+__all__ = ["Exchange", "LifespanPolicy", "NoLifespan", "run_invocation", "warm_up"]
 
 logger: logging.Logger = logging.getLogger("mangum")
 
@@ -63,6 +63,39 @@ class Exchange(Protocol):
             Exception: what the caller has to hear of.
         """
         ...
+
+
+class LifespanPolicy(Protocol):
+    """When the application's lifespan runs: never (`NoLifespan`), around each invocation, or once in the process."""
+
+    @property
+    def has_lifespan(self) -> bool:
+        """Whether a lifespan may be around the next invocation."""
+        ...
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """The state for a request without a lifespan: empty if the application turned out not to support it."""
+        ...
+
+    async def around(self, serve: Serve, group: TaskGroup) -> None:
+        """Call `serve` while the application is up. `group` is the invocation's.
+
+        Raises:
+            LifespanFailure: startup or shutdown failed.
+            LoopError: the lifespan runs on another event loop.
+        """
+        ...
+
+
+class NoLifespan:
+    """Never."""
+
+    has_lifespan = False
+    state = None
+
+    async def around(self, serve: Serve, group: TaskGroup) -> None:
+        await serve(None)
 
 
 async def run_invocation(exchange: Exchange, context: Any, lifespan: LifespanPolicy, reply: Reply) -> None:

@@ -1,4 +1,5 @@
-"""When an application's lifespan runs: never, around each invocation, or once in the process."""
+"""When an application's lifespan runs: around each invocation, or once in the process. Each class is a
+`LifespanPolicy`. Loaded for adapters with a lifespan."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mangum.core.lifespan import Lifespan, LifespanTask, Serve
 from mangum.core.root import adopt, root_of
@@ -16,7 +17,7 @@ from mangum.types import ASGI, LifespanMode
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup, TaskStatus
 
-__all__ = ["LifespanPolicy", "NoLifespan", "PerInvocation", "PerProcess"]
+__all__ = ["PerInvocation", "PerProcess"]
 
 logger: logging.Logger = logging.getLogger("mangum.lifespan")
 
@@ -24,39 +25,6 @@ logger: logging.Logger = logging.getLogger("mangum.lifespan")
 # once.
 _ASK_S = 0.5
 _SHUTDOWN_S = 10.0
-
-
-class LifespanPolicy(Protocol):
-    """One of the three."""
-
-    @property
-    def has_lifespan(self) -> bool:
-        """Whether a lifespan may be around the next invocation."""
-        ...
-
-    @property
-    def state(self) -> dict[str, Any] | None:
-        """The state for a request without a lifespan: empty if the application turned out not to support it."""
-        ...
-
-    async def around(self, serve: Serve, group: TaskGroup) -> None:
-        """Call `serve` while the application is up. `group` is the invocation's.
-
-        Raises:
-            LifespanFailure: startup or shutdown failed.
-            LoopError: the lifespan runs on another event loop.
-        """
-        ...
-
-
-class NoLifespan:
-    """Never."""
-
-    has_lifespan = False
-    state = None
-
-    async def around(self, serve: Serve, group: TaskGroup) -> None:
-        await serve(None)
 
 
 class PerInvocation:

@@ -8,12 +8,15 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from mangum.core.invocation import LifespanPolicy, NoLifespan
 from mangum.core.loop import is_inside_running_loop, warm_loop
-from mangum.core.policies import LifespanPolicy, NoLifespan, PerInvocation, PerProcess
 from mangum.core.signals import Sigterm, close_at_exit, stay_open
 from mangum.types import ASGI, LifespanMode, LifespanScope
+
+if TYPE_CHECKING:
+    from mangum.core.policies import PerProcess
 
 __all__ = ["Closeable", "Sandbox"]
 
@@ -48,12 +51,19 @@ class Sandbox:
         if mode == "off":
             self.lifespan = NoLifespan()
         elif scope == "invocation":
+            from mangum.core.policies import PerInvocation
+
             self.lifespan = PerInvocation(app, mode)
         else:
-            self.lifespan = self._resident = PerProcess(app, mode, self._started)
+            self.lifespan = self._resident = self._per_process()
         if hub is not None:  # a store may have a thread of its own
             close_at_exit(self)
         _sandboxes.add(self)
+
+    def _per_process(self) -> PerProcess:
+        from mangum.core.policies import PerProcess
+
+        return PerProcess(self._app, self._mode, self._started)
 
     @property
     def needs_closing(self) -> bool:
@@ -126,7 +136,7 @@ class Sandbox:
     def start_afresh(self) -> None:
         """In a forked child: a lifespan that was started belongs to the parent. The store sees to itself."""
         if self._resident is not None:
-            self.lifespan = self._resident = PerProcess(self._app, self._mode, self._started)
+            self.lifespan = self._resident = self._per_process()
             self._has_started = False
 
     async def _aclose_quietly(self) -> None:

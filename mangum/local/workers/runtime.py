@@ -9,7 +9,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mangum.core.hooks import current, with_installed
+from mangum.core.hooks import with_installed
+from mangum.core.observation import current
 from mangum.local.invocations import PARTS_HEADER
 from mangum.local.own_code import fresh_imports
 from mangum.runtime.main import Runtime
