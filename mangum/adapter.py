@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 from mangum.config import DEFAULT_TEXT_MIME_TYPES, AppAndOptions, Config, takes
 from mangum.core.deadline import due_of
 from mangum.core.hooks import installed
-from mangum.core.http import HTTPExchange, plain_response
+from mangum.core.http import HTTPExchange, plain_response, request_line
 from mangum.core.invocation import Exchange, run_invocation, warm_up
 from mangum.core.loop import warm_loop
 from mangum.core.reply import KeptReply
@@ -68,7 +68,7 @@ class Mangum:
             `DEFAULT_TEXT_MIME_TYPES`.
         exclude_headers: Names of response headers that are never sent.
         custom_handlers: Classes like `mangum.types.LambdaHandler`, asked before the built-in ones.
-        event_path: Where events that are not HTTP requests are POSTed, as JSON ("/events").
+        event_path: Where events that are not HTTP requests are POSTed, as JSON ("/_aws/events").
         dsn: Where WebSocket connections are stored: "sqlite://", "postgresql://", "redis://", "dynamodb://", "s3://"
             and others, see the documentation. Default: `MANGUM_DSN` from the environment.
         websocket_path: The ASGI path of WebSocket connections; API Gateway has none.
@@ -341,7 +341,11 @@ def _refuse_event_path(scope: Scope, config: Config) -> None:
     from mangum.handlers.posted_event import is_event_path
 
     if is_event_path(scope, config):
-        raise RequestRefused("A request from outside came for the path of events, which is AWS's.", 404)
+        raise RequestRefused(
+            f"{request_line(scope)} came from outside, and its path is that of events, which only AWS may send. "
+            'If it is a route of the application, choose another event_path, such as "/_aws/events".',
+            404,
+        )
 
 
 def _add_content_length(scope: Scope, length: int) -> None:
@@ -359,4 +363,4 @@ def _unsupported(source: Source, event: object) -> str:
         message += f" Its fields are: {', '.join(sorted(map(str, event)))[:200] or 'none'}."
     elif source is Source.UNKNOWN:
         message += f" It is a {type(event).__name__}, not an object."
-    return f'{message} Mangum(app, event_path="/events") would POST it to the application as JSON.'
+    return f'{message} Mangum(app, event_path="/_aws/events") would POST it to the application as JSON.'

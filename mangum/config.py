@@ -62,6 +62,15 @@ def _path(example: str) -> Check:
     return check
 
 
+def _event_path(name: str, value: object) -> str:
+    path = _path("/_aws/events")(name, value)
+    if not path.strip("/"):
+        raise ConfigurationError(
+            f'`{name}` must be a path of its own like "/_aws/events": "/" is a route of most applications.'
+        )
+    return path
+
+
 def _prefix(name: str, value: object) -> str | None:
     """A path prefix as "/prefix". `None`, an empty string and "/" all mean no prefix, which is `None`."""
     if value is None:
@@ -172,7 +181,7 @@ class Options:
     text_mime_types: Iterable[str] | None = field(default=None, metadata=_checked(_text_types))
     exclude_headers: Iterable[str] | None = field(default=None, metadata=_checked(_header_names))
     custom_handlers: Iterable[type[LambdaHandler]] | None = field(default=None, metadata=_checked(_handlers))
-    event_path: str | None = field(default=None, metadata=_checked(_optional(_path("/events"))))
+    event_path: str | None = field(default=None, metadata=_checked(_optional(_event_path)))
     dsn: str | None = field(default=None, repr=False, metadata=_checked(_dsn))  # it can contain a password
     websocket_path: str = field(default="/", metadata=_checked(_path("/ws")))
     api_gateway_endpoint_url: str | None = field(default=None, metadata=_checked(_optional(_url)))

@@ -43,8 +43,12 @@ from tests.sources import BY_NAME
             {"root_path": "auto", "api_gateway_base_path": "/x"},
             "`api_gateway_base_path` strips a prefix from the path and `root_path` keeps it: use one of the two.",
         ),
-        ({"event_path": "events"}, "`event_path` must be a path like \"/events\", not 'events'."),
-        ({"event_path": 5}, '`event_path` must be a path like "/events", not 5.'),
+        ({"event_path": "events"}, "`event_path` must be a path like \"/_aws/events\", not 'events'."),
+        (
+            {"event_path": "//"},
+            '`event_path` must be a path of its own like "/_aws/events": "/" is a route of most applications.',
+        ),
+        ({"event_path": 5}, '`event_path` must be a path like "/_aws/events", not 5.'),
         ({"text_mime_types": "text/x"}, "`text_mime_types` must be a list of strings, not 'text/x'."),
         (
             {"text_mime_types": ["yaml"]},
@@ -235,7 +239,7 @@ class Custom:
 def test_a_custom_handler_comes_first(lifespan: Any) -> None:
     request = BY_NAME["rest-api"].event(HTTPRequest(method="GET", path="/"))
     app = Recorder()
-    with Mangum(app, lifespan, custom_handlers=[Custom], event_path="/") as handler:
+    with Mangum(app, lifespan, custom_handlers=[Custom], event_path="/_aws/events") as handler:
         assert handler({**request, "my-custom-key": 1}, None) == {"custom": 200, "types": DEFAULT_TEXT_MIME_TYPES}
         assert app.body == b"My request body"
         assert handler.infer(request, None).__class__ is APIGateway

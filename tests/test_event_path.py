@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from mangum import Mangum
 from mangum.config import Config
 from mangum.exceptions import ConfigurationError, EventFailed, InvalidEvent
 from mangum.handlers.posted_event import PostedEvent
 from mangum.local.events.requests import HTTPRequest
-from mangum.types import Headers
+from mangum.types import ASGI, Headers
 from tests.apps import Context, Recorder, WithLifespan
 from tests.sources import BY_NAME, FrontDoor
 
@@ -20,7 +21,7 @@ QUEUE = {"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": "\ud83
 
 
 def post(status: int, headers: Headers, body: bytes, event: Any = QUEUE, **arguments: Any) -> Any:
-    with Mangum(Recorder(status, headers, body), event_path="/events", **arguments) as handler:
+    with Mangum(Recorder(status, headers, body), event_path="/_aws/events", **arguments) as handler:
         return handler(event, Context())
 
 
@@ -54,7 +55,7 @@ def test_an_exception_fails_too() -> None:
     async def app(*args: Any) -> None:
         raise ValueError
 
-    with Mangum(app, event_path="/events") as handler, pytest.raises(EventFailed, match="500"):
+    with Mangum(app, event_path="/_aws/events") as handler, pytest.raises(EventFailed, match="500"):
         handler(QUEUE, None)
 
 
@@ -69,10 +70,12 @@ def test_a_websocket_event_is_not_posted() -> None:
         post(200, JSON, b"{}", event)
 
 
-@pytest.mark.parametrize(("root_path", "path"), [("/api", "/api/events"), ("auto", "/events"), (None, "/events")])
+@pytest.mark.parametrize(
+    ("root_path", "path"), [("/api", "/api/_aws/events"), ("auto", "/_aws/events"), (None, "/_aws/events")]
+)
 def test_it_is_below_the_root_path(root_path: str | None, path: str) -> None:
     app = Recorder(200, JSON, b"{}")
-    with Mangum(app, event_path="/events", root_path=root_path) as handler:
+    with Mangum(app, event_path="/_aws/events", root_path=root_path) as handler:
         handler(QUEUE, Context())
     assert (app.scope["path"], app.scope["raw_path"]) == (path, path.encode())
     assert app.scope["root_path"] == (root_path if root_path == "/api" else "")
@@ -81,35 +84,105 @@ def test_it_is_below_the_root_path(root_path: str | None, path: str) -> None:
 
 def test_the_lifespan_is_around_it() -> None:
     app = WithLifespan(Recorder(200, JSON, b"1"))
-    with Mangum(app, event_path="/events") as handler:
+    with Mangum(app, event_path="/_aws/events") as handler:
         assert handler(QUEUE, Context()) == 1
     assert app.log == ["startup", "request", "shutdown"]
 
 
-@pytest.mark.parametrize("path", ["/events", "/events/", "//events", "/%65vents", "/events//"])
-def test_a_request_from_outside_gets_404(door: FrontDoor, path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/_aws/events",
+        "/_aws/events/",
+        "//_aws//events//",
+        "/_%61ws/%65vents",
+        "/_AWS/Events",
+        "/_aws/events%0A",
+        "/_aws/events%20",
+        "/_aws/ev%00ents",
+        "/_aws/events%E2%80%8B",
+        "/_aws%5Cevents",
+        "/_aws/./events/.",
+        "/_aws/x/../events",
+        "/prod/_aws/events",
+        "/a/b/_aws/events",
+    ],
+)
+def test_a_request_from_outside_gets_404(door: FrontDoor, path: str, caplog: pytest.LogCaptureFixture) -> None:
     app = Recorder()
-    with Mangum(app, lifespan="off", event_path="/events") as handler:
+    with Mangum(app, lifespan="off", event_path="/_aws/events") as handler:
         status, _, body = door.read(handler(door.event(HTTPRequest(method="POST", path=path)), Context()))
     assert (status, body) == (404, b"Not Found")
     assert app.scope == {}
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "choose another event_path" in record.message
+    assert record.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "path", ["/events", "/_aws/events/1", "/_aws/event", "/_aws-events", "/_aws", "/_aws/events/x/", "/"]
+)
+def test_other_requests_from_outside_reach_the_application(door: FrontDoor, path: str) -> None:
+    app = Recorder()
+    with Mangum(app, lifespan="off", event_path="/_aws/events") as handler:
+        status, _, _ = door.read(handler(door.event(HTTPRequest(method="POST", path=path)), Context()))
+    assert status == 200
+    assert "aws.posted_event" not in app.scope
+
+
+def fastapi(root_path: str) -> ASGI:
+    app = FastAPI()
+    app.root_path = root_path
+
+    @app.post("/_aws/events")
+    def consume() -> str:
+        return "consumed"
+
+    return app
+
+
+@pytest.mark.parametrize("root_path", ["", "/prod"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/_aws/events",
+        "/prod/_aws/events",
+        "/prod//_aws/events",
+        "/PROD/_aws/events",
+        "/_aws/events/",
+        "/prod/_aws/events%0a",
+    ],
+)
+def test_the_consumer_of_a_framework_with_a_root_path_is_out_of_reach(root_path: str, path: str) -> None:
+    event = BY_NAME["function-url"].event(HTTPRequest(method="POST", path=path))
+    with Mangum(fastapi(root_path), lifespan="off", event_path="/_aws/events") as handler:
+        assert handler(event, Context())["statusCode"] == 404
+        assert handler(QUEUE, Context()) == "consumed"
+
+
+def test_a_posted_event_is_marked_in_the_scope() -> None:
+    app = Recorder(200, JSON, b"1")
+    with Mangum(app, lifespan="off", event_path="/_aws/events") as handler:
+        handler(QUEUE, Context())
+    assert app.scope["aws.posted_event"] is True
 
 
 def test_a_request_from_outside_gets_404_below_the_root_path() -> None:
     app = Recorder()
-    with Mangum(app, lifespan="off", event_path="/events", root_path="/api") as handler:
-        for path in ("/events", "/api/events"):
+    with Mangum(app, lifespan="off", event_path="/_aws/events", root_path="/api") as handler:
+        for path in ("/_aws/events", "/api/_aws/events"):
             event = BY_NAME["function-url"].event(HTTPRequest(method="POST", path=path))
             assert handler(event, None)["statusCode"] == 404
-        ok = BY_NAME["function-url"].event(HTTPRequest(method="POST", path="/api/events/1"))
+        ok = BY_NAME["function-url"].event(HTTPRequest(method="POST", path="/api/_aws/events/1"))
         assert handler(ok, None)["statusCode"] == 200
 
 
 def test_who_claims_an_event() -> None:
-    assert PostedEvent.infer(QUEUE, Context(), Config(event_path="/events"))
+    assert PostedEvent.infer(QUEUE, Context(), Config(event_path="/_aws/events"))
     assert not PostedEvent.infer(QUEUE, Context(), Config())
     request = BY_NAME["alb"].event(HTTPRequest(method="GET", path="/"))
-    assert not PostedEvent.infer(request, Context(), Config(event_path="/events"))
+    assert not PostedEvent.infer(request, Context(), Config(event_path="/_aws/events"))
 
 
 @pytest.mark.parametrize("path", ["/api/events", "/events"])

@@ -63,6 +63,7 @@ class PostedEvent:
             "server": (_HOST, 443),
             "aws.event": self.event,
             "aws.context": self.context,
+            "aws.posted_event": True,
         }
 
     def __call__(self, response: Response) -> Any:
@@ -110,12 +111,22 @@ def _target(config: Config) -> tuple[str, bytes, str]:
 
 
 def is_event_path(scope: Scope, config: Config) -> bool:
-    """Whether a request is for the path of events, also in the spellings that frameworks take for the same (more or
-    trailing slashes)."""
-    path, _, _ = _target(config)
-    below_root = scope["path"].removeprefix(scope["root_path"])
-    return _segments(path) in (_segments(scope["path"]), _segments(below_root))
+    """Whether a framework may route a request to the consumer of events.
+
+    It does not depend on how the framework routes: every path that ends like `event_path` counts, since the application
+    may have a root path of its own (`FastAPI(root_path="/prod")`, Django's `FORCE_SCRIPT_NAME`), and every spelling.
+    """
+    own = _segments(config.event_path or "")
+    return _segments(scope["path"])[-len(own) :] == own
 
 
 def _segments(path: str) -> list[str]:
-    return [segment for segment in path.split("/") if segment]
+    """A path's segments without case, control characters, white space, dot segments, and more than one slash."""
+    folded = "".join(filter(str.isprintable, path)).replace(" ", "").replace("\\", "/").casefold()
+    segments: list[str] = []
+    for segment in folded.split("/"):
+        if segment == "..":
+            del segments[-1:]
+        elif segment not in ("", "."):
+            segments.append(segment)
+    return segments
