@@ -195,6 +195,31 @@ async def test_deadlines_in_the_past(tmp_path: Path) -> None:
         assert await delivered.answer() == 2
 
 
+@pytest.mark.parametrize(
+    "wrapped", ["", "handler = (lambda inner: lambda event, context: inner(event, context))(handler)"]
+)
+async def test_an_application_is_cancelled_at_once_after_a_deadline_in_the_past(tmp_path: Path, wrapped: str) -> None:
+    code = f"""
+        import asyncio
+        from mangum import Mangum
+
+        async def app(scope, receive, send):
+            await asyncio.sleep(60)
+
+        handler = Mangum(app, "off")
+        {wrapped}
+    """
+    async with running(tmp_path, code) as runtime:
+        for timeout_s in (-60, 0):
+            assert (await runtime.server.put(function_url(), timeout_s=timeout_s).answer())["statusCode"] == 504
+
+
+async def test_an_event_without_a_deadline_has_the_longest(tmp_path: Path) -> None:
+    code = "handler = lambda event, context: context.get_remaining_time_in_millis() > 800_000"
+    async with running(tmp_path, code) as runtime:
+        assert await runtime.server.put(1, {"Lambda-Runtime-Deadline-Ms": ""}).answer() is True
+
+
 @pytest.mark.parametrize("event", [b"", b"[", b"\xff", b'{"a": 1} b', b"nan"])
 async def test_malformed_events(tmp_path: Path, event: bytes) -> None:
     async with running(tmp_path, HANDLER) as runtime:

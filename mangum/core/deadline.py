@@ -12,6 +12,9 @@ __all__ = ["CancelScope", "Deadline", "StandingTimer", "due_of", "last_answer", 
 # Reserved before Lambda's own timeout: a tenth of the remaining time, at most half a second.
 _RESERVE_SHARE = 0.1
 _MOST_RESERVE_S = 0.5
+_LEAST_RESERVE_S = 0.01
+# Contexts of tests and wrappers claim a few milliseconds, or none. An application that answers at once is served then.
+_LEAST_REMAINING_S = 0.1
 # When the steps of a deadline come, as shares of the reserve.
 _INSIST_AT = 0.4
 _CANCEL_SCOPE_AT = 0.8
@@ -127,7 +130,8 @@ class Deadline:
 
 def watch(context: Any) -> Deadline | None:
     """Watch the invocation of the current task until `Deadline.release`. `None` if Lambda's context does not tell the
-    remaining time (`None` itself, a test's double)."""
+    remaining time (`None` itself, a test's double). Less than 0.1 s counts as 0.1 s, unless the context is that of
+    `mangum.runtime`: a deadline that has passed comes at once there."""
     global _last
     remaining_s = _remaining_s(context)
     if remaining_s is None:
@@ -162,16 +166,21 @@ def last_answer(due: float) -> float:
 def _remaining_s(context: Any) -> float | None:
     try:
         remaining_ms = context.get_remaining_time_in_millis()
-        if not isinstance(remaining_ms, int | float) or remaining_ms <= 0:
+        if not isinstance(remaining_ms, int | float):
             return None
-        return remaining_ms / 1000
+        remaining_s = remaining_ms / 1000
     except Exception:  # tests' doubles lack the method, raise in it, or return a number that no float can hold
         return None
+    if not remaining_s >= _LEAST_REMAINING_S:  # NaN too
+        remaining_s = (
+            max(remaining_s, 0.0) if getattr(context, "tells_lambdas_deadline", None) is True else _LEAST_REMAINING_S
+        )
+    return remaining_s
 
 
 def _reserve_s(remaining_s: float) -> float:
     reserve_s = remaining_s * _RESERVE_SHARE
-    return reserve_s if reserve_s < _MOST_RESERVE_S else _MOST_RESERVE_S
+    return max(_LEAST_RESERVE_S, reserve_s) if reserve_s < _MOST_RESERVE_S else _MOST_RESERVE_S
 
 
 class StandingTimer:

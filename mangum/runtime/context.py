@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from mangum.runtime.errors import Fault
 from mangum.runtime.settings import Settings
@@ -18,12 +18,15 @@ _TENANT = b"lambda-runtime-aws-tenant-id"
 _IDENTITY = b"lambda-runtime-cognito-identity"
 _CLIENT_CONTEXT = b"lambda-runtime-client-context"
 _RARE = (_TENANT, _IDENTITY, _CLIENT_CONTEXT)  # headers that few events come with
+_LONGEST_S = 900  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
 _NOBODY = SimpleNamespace(cognito_identity_id=None, cognito_identity_pool_id=None)
 _CLIENT = ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")
 
 
 class Context:
     """What AWS's runtime for Python gives a handler."""
+
+    tells_lambdas_deadline: ClassVar[bool] = True  # so that `mangum.core.deadline` takes it at its word
 
     def __init__(self, headers: Mapping[bytes, bytes], settings: Settings) -> None:
         """`headers`, with names in lower case, are those of the Runtime API's answer.
@@ -43,7 +46,8 @@ class Context:
         self.client_context: SimpleNamespace | None = None
         if not headers.keys().isdisjoint(_RARE):
             self._read_rare(headers)
-        self._epoch_deadline_time_in_ms = int(headers.get(b"lambda-runtime-deadline-ms") or 0)
+        deadline_ms = headers.get(b"lambda-runtime-deadline-ms")
+        self._epoch_deadline_time_in_ms = int(deadline_ms or (time.time() + _LONGEST_S) * 1000)
 
     def _read_rare(self, headers: Mapping[bytes, bytes]) -> None:
         tenant_id = headers.get(_TENANT)
