@@ -51,6 +51,12 @@ class RuntimeProcess:
     def lines(self) -> list[str]:
         return self.output.decode().splitlines()
 
+    async def until_line(self, line: str) -> None:
+        """Wait until it has written this line."""
+        async with asyncio.timeout(WAIT_S):
+            while line not in self.lines:
+                await asyncio.sleep(0.005)
+
     async def end(self) -> int:
         """Wait for its end. Returns its exit status."""
         async with asyncio.timeout(WAIT_S):

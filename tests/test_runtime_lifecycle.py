@@ -32,6 +32,10 @@ async def app(scope, receive, send):
         await send({"type": "lifespan.shutdown.complete"})
         return
     path = scope["path"]
+    if path == "/waits":
+        print("waits", flush=True)
+        while not os.path.exists("go"):
+            await asyncio.sleep(0.005)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"done"})
     if path == "/background":
@@ -255,6 +259,27 @@ async def test_the_end_while_an_invocation_runs(tmp_path: Path) -> None:
         (tmp_path / "go").touch()
         assert await runtime.end() == 0
         assert runtime.lines == ["startup", "background work done", "shutdown"]
+
+
+@pytest.mark.parametrize(
+    "handler", ["", "handler = (lambda inner: lambda event, context: inner(event, context))(handler)"]
+)
+async def test_an_invocation_without_an_answer_at_the_end(tmp_path: Path, handler: str) -> None:
+    """It gets a moment for its answer. Then Lambda hears that there is none."""
+    async with running(tmp_path, f"{APP}\n{handler}") as runtime:
+        delivered = runtime.server.put(function_url("/waits"))
+        await runtime.until_line("waits")
+        (tmp_path / "go").touch()
+        runtime.process.send_signal(signal.SIGTERM)
+        assert (await delivered.answer())["statusCode"] == 200
+        assert await runtime.end() == 0
+    (tmp_path / "go").unlink()
+    async with running(tmp_path, f"{APP}\n{handler}") as runtime:
+        delivered = runtime.server.put(function_url("/waits"))
+        await runtime.until_line("waits")
+        runtime.process.send_signal(signal.SIGTERM)
+        assert (await delivered.failure())["errorType"] == "Runtime.ShutDown"
+        assert await runtime.end() == 0
 
 
 async def test_the_end_while_an_answer_is_not_taken(tmp_path: Path) -> None:

@@ -489,6 +489,24 @@ def test_sigterm_during_an_invocation_waits_for_its_end() -> None:
     assert (code, lines) == (-signal.SIGTERM, [LINES[0], "GET /signal 200", *DOWN])
 
 
+@pytest.mark.parametrize("call", ["handler(event('/signal'), None)", "in_thread(handler, event('/signal'), None)"])
+def test_the_answer_goes_out_before_the_process_ends_of_sigterm(call: str) -> None:
+    code, lines = run(
+        f"""
+        from concurrent.futures import ThreadPoolExecutor
+
+        def in_thread(function, *arguments):
+            with ThreadPoolExecutor(1) as threads:
+                return threads.submit(function, *arguments).result()
+
+        handler.start()
+        print({call}["statusCode"], flush=True)
+        time.sleep(60)
+        """
+    )
+    assert (code, lines) == (-signal.SIGTERM, [LINES[0], "GET /signal 200", *DOWN, "200"])
+
+
 def test_sigterm_is_passed_on_to_the_handler_that_was_there() -> None:
     code, lines = run(
         """

@@ -23,6 +23,8 @@ __all__ = ["Closeable", "Sandbox"]
 logger: logging.Logger = logging.getLogger("mangum")
 
 _EXIT_WAIT_S = 2.0
+# For the runtime to send the answer of an invocation during which SIGTERM came. Lambda gives the process 300 ms at least.
+_ANSWER_S = 0.2
 _NOT_SHUT_DOWN = "The application could not be shut down."
 
 
@@ -149,9 +151,16 @@ class Sandbox:
         if self.is_closed:
             return False
 
+        is_during_invocation = warm_loop().is_running()
+
         def close() -> None:
             self._close_quietly()
-            then()
+            if is_during_invocation:
+                after_its_answer = threading.Timer(_ANSWER_S, then)
+                after_its_answer.daemon = True
+                after_its_answer.start()
+            else:
+                then()
 
         warm_loop().when_idle(close)
         return True

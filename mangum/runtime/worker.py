@@ -24,6 +24,7 @@ __all__ = ["Invoke", "Owner", "Worker"]
 
 Invoke: TypeAlias = Callable[[Any, Context, RuntimeReply], Awaitable[Any]]
 
+_SHUT_DOWN = "The execution environment was shut down before the invocation had ended."
 _LEAST_WAIT_S = 1.0  # for Lambda to take an answer, even if the deadline has come meanwhile
 
 
@@ -151,7 +152,11 @@ class Worker:
         except Exception as error:
             await self._fail(event, answer, error)
         except asyncio.CancelledError as error:
-            if self._owner.is_stopping or answer.is_left:
+            if answer.is_left:
+                raise
+            if self._owner.is_stopping:
+                if not answer.is_sent:
+                    await self._fail(event, answer, Fault("Runtime.ShutDown", _SHUT_DOWN))
                 raise
             _take_back_cancellation()  # by the application's own code: the worker goes on
             await self._fail(event, answer, error)
