@@ -360,7 +360,8 @@ def _unsupported(source: Source, event: object) -> str:
     if source is Source.AUTHORIZER:
         return f"{message} It asks for a decision over a request and is none itself: give the authorizer a function."
     if source is Source.UNKNOWN and isinstance(event, dict):
-        message += f" Its fields are: {', '.join(sorted(map(str, event)))[:200] or 'none'}."
+        names = sorted(name if name.isprintable() else ascii(name) for name in map(str, event))
+        message += f" Its fields are: {', '.join(names)[:200] or 'none'}."
     elif source is Source.UNKNOWN:
         message += f" It is a {type(event).__name__}, not an object."
     return f'{message} Mangum(app, event_path="/_aws/events") would POST it to the application as JSON.'

@@ -176,6 +176,7 @@ def test_an_authorizers_event_is_never_a_request(event: dict[str, Any], event_pa
         ([], "It is a list, not an object."),
         ({"b": 1, "a": 2}, "fields are: a, b"),
         ({}, "fields are: none"),
+        ({"\ud800\r\n": 1}, "fields are: '\\ud800\\r\\n'."),
         ({"Records": [{"cf": {"request": {}, "response": {}}}]}, "Lambda@Edge response"),
         ({"Records": [{"eventSource": 5}]}, "no kind known"),
         ({"Records": []}, "no kind known"),
