@@ -63,7 +63,7 @@ def _path(example: str) -> Check:
 
 
 def _event_path(name: str, value: object) -> str:
-    path = _path("/_aws/events")(name, value)
+    path = str(_path("/_aws/events")(name, value))
     if not path.strip("/"):
         raise ConfigurationError(
             f'`{name}` must be a path of its own like "/_aws/events": "/" is a route of most applications.'

@@ -171,11 +171,10 @@ def _remaining_s(context: Any) -> float | None:
         remaining_s = remaining_ms / 1000
     except Exception:  # tests' doubles lack the method, raise in it, or return a number that no float can hold
         return None
-    if not remaining_s >= _LEAST_REMAINING_S:  # NaN too
-        remaining_s = (
-            max(remaining_s, 0.0) if getattr(context, "tells_lambdas_deadline", None) is True else _LEAST_REMAINING_S
-        )
-    return remaining_s
+    if remaining_s >= _LEAST_REMAINING_S:
+        return remaining_s
+    is_lambdas = getattr(context, "tells_lambdas_deadline", None) is True
+    return max(remaining_s, 0.0) if is_lambdas else _LEAST_REMAINING_S
 
 
 def _reserve_s(remaining_s: float) -> float:

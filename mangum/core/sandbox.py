@@ -23,7 +23,7 @@ __all__ = ["Closeable", "Sandbox"]
 logger: logging.Logger = logging.getLogger("mangum")
 
 _EXIT_WAIT_S = 2.0
-# For the runtime to send the answer of an invocation during which SIGTERM came. Lambda gives the process 300 ms at least.
+# For the runtime to send the answer of an invocation during which SIGTERM came. Lambda gives it 300 ms at least.
 _ANSWER_S = 0.2
 _NOT_SHUT_DOWN = "The application could not be shut down."
 
