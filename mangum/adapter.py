@@ -117,14 +117,15 @@ class Mangum:
             EventFailed: the application answered a non-HTTP event with a status of 300 or more.
             BackendError: the store of WebSocket connections does not answer.
             LifespanFailure: the application's startup or shutdown failed.
-            LoopError: called inside a running event loop; use `invoke` there. Or after `close`.
+            LoopError: called inside a running event loop; use `invoke` there. Or in a thread that an invocation waits
+                for. Or after `close`.
         """
         reply = KeptReply()
         serve = self._observe if self._hooks else self._serve
         if self._sandbox.is_closed:
             raise LoopError(_CLOSED)
         try:
-            warm_loop().run(serve(event, context, reply), "`await handler.invoke(event, context)`", reply)
+            warm_loop().run(serve(event, context, reply), "`await handler.invoke(event, context)`", reply, context)
         except asyncio.CancelledError:  # the application has cancelled its own task: a response that is complete stands
             if not reply.is_sent:
                 raise

@@ -359,6 +359,30 @@ def test_calls_from_threads_end_with_the_server() -> None:
     assert ended.is_set()
 
 
+def test_a_thread_that_the_serving_loop_waits_for_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mangum.core.loop._PATIENCE_S", 0.0)
+    loop = WarmLoop()
+    ended = []
+
+    async def fails() -> None:
+        raise TimeoutError("its own")
+
+    def call(message: str, *arguments: Any) -> None:
+        with pytest.raises((LoopError, TimeoutError), match=message):
+            loop.run(fails(), "", *arguments)
+        ended.append(message)
+
+    async def main() -> None:
+        thread = threading.Thread(target=call, args=("until this call's timeout", None, Context(100)))
+        thread.start()
+        thread.join()
+        await asyncio.to_thread(loop.outside, call, "its own", None, Context())
+
+    loop.serve(main())
+    loop.close()
+    assert ended == ["until this call's timeout", "its own"]
+
+
 def test_a_call_that_comes_too_late_for_the_server_runs_by_itself() -> None:
     loop = WarmLoop()
     loop._submitted = set()
@@ -740,6 +764,26 @@ def test_a_thread_of_the_loops_executor_cannot_wait_for_the_loop() -> None:
 
     with Mangum(app, "off") as handler:
         assert handler(EVENT, None)["statusCode"] == 200
+
+
+def test_a_thread_that_an_invocation_waits_for_does_not_wait_for_ever() -> None:
+    """Nothing tells that a plain thread belongs to the invocation, which blocks the loop until the thread has ended."""
+    errors: list[LoopError] = []
+
+    def call() -> None:
+        with pytest.raises(LoopError, match="until this call's timeout") as caught:
+            handler(EVENT, Context(100))
+        errors.append(caught.value)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
+        await respond(send)
+
+    with Mangum(app, "off") as handler:
+        assert handler(EVENT, Context())["statusCode"] == 200
+    assert len(errors) == 1
 
 
 def test_a_task_factory_that_fails_fails_one_call() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, cast
 
-__all__ = ["CancelScope", "Deadline", "StandingTimer", "due_of", "last_answer", "watch"]
+__all__ = ["CancelScope", "Deadline", "StandingTimer", "due_of", "last_answer", "remaining_s", "watch"]
 
 # Reserved before Lambda's own timeout: a tenth of the remaining time, at most half a second.
 _RESERVE_SHARE = 0.1
@@ -133,52 +133,53 @@ def watch(context: Any) -> Deadline | None:
     remaining time (`None` itself, a test's double). Less than 0.1 s counts as 0.1 s, unless the context is that of
     `mangum.runtime`: a deadline that has passed comes at once there."""
     global _last
-    remaining_s = _remaining_s(context)
-    if remaining_s is None:
+    remaining = remaining_s(context)
+    if remaining is None:
         return None
     loop = asyncio.get_running_loop()
     watchdog = _last
     if watchdog is None or watchdog.loop is not loop:
         watchdog = _last = _Watchdog(loop)
-    reserve_s = _reserve_s(remaining_s)
+    reserve_s = _reserve_s(remaining)
     host = asyncio.current_task(loop)
     assert host is not None
-    deadline = Deadline(watchdog, loop.time() + remaining_s - reserve_s, reserve_s, host)
+    deadline = Deadline(watchdog, loop.time() + remaining - reserve_s, reserve_s, host)
     watchdog.add(deadline)
     return deadline
 
 
 def due_of(context: Any) -> float | None:
     """`last_answer` for an invocation; `None` if its context does not tell the remaining time."""
-    remaining_s = _remaining_s(context)
-    if remaining_s is None:
+    remaining = remaining_s(context)
+    if remaining is None:
         return None
-    return last_answer(asyncio.get_running_loop().time() + remaining_s - _reserve_s(remaining_s))
+    return last_answer(asyncio.get_running_loop().time() + remaining - _reserve_s(remaining))
 
 
 def last_answer(due: float) -> float:
     """Until when backends must answer, so that the application hears of it before its deadline comes at `due`. Both in
     the running loop's time."""
-    remaining_s = due - asyncio.get_running_loop().time()
-    return due - min(remaining_s * _ANSWER_SHARE, _MOST_ANSWER_S)
+    remaining = due - asyncio.get_running_loop().time()
+    return due - min(remaining * _ANSWER_SHARE, _MOST_ANSWER_S)
 
 
-def _remaining_s(context: Any) -> float | None:
+def remaining_s(context: Any) -> float | None:
+    """How long the function has before Lambda's timeout; `None` if its context does not tell."""
     try:
         remaining_ms = context.get_remaining_time_in_millis()
         if not isinstance(remaining_ms, int | float):
             return None
-        remaining_s = remaining_ms / 1000
+        seconds: float = remaining_ms / 1000
     except Exception:  # tests' doubles lack the method, raise in it, or return a number that no float can hold
         return None
-    if remaining_s >= _LEAST_REMAINING_S:
-        return remaining_s
+    if seconds >= _LEAST_REMAINING_S:
+        return seconds
     is_lambdas = getattr(context, "tells_lambdas_deadline", None) is True
-    return max(remaining_s, 0.0) if is_lambdas else _LEAST_REMAINING_S
+    return max(seconds, 0.0) if is_lambdas else _LEAST_REMAINING_S
 
 
-def _reserve_s(remaining_s: float) -> float:
-    reserve_s = remaining_s * _RESERVE_SHARE
+def _reserve_s(remaining: float) -> float:
+    reserve_s = remaining * _RESERVE_SHARE
     return max(_LEAST_RESERVE_S, reserve_s) if reserve_s < _MOST_RESERVE_S else _MOST_RESERVE_S
 
 

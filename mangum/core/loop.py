@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias, TypeVar, cast
 
+from mangum.core.deadline import remaining_s
 from mangum.core.idle_selector import IdleSelector
 from mangum.core.reply import KeptReply
 from mangum.core.root import Root, adopt, root_of
@@ -32,6 +33,14 @@ _EXIT_WAIT_S = 2.0
 
 _BUSY = "The handler is still at work in another thread."
 
+_STILL_BUSY = (
+    "The handler was at work in another thread until this call's timeout. If that invocation waits for this thread, "
+    "use `await handler.invoke(event, context)` on the event loop instead."
+)
+
+_ANY_TIME = -1
+# How much longer than its timeout a call waits that runs on the loop of another thread, where its deadline ends it.
+_PATIENCE_S = 1.0
 _EXECUTOR_PREFIX = "asyncio_"  # of the names of threads of an event loop's own executor
 _OWN_THREAD = (
     "The handler was called in a thread of its own invocation, which would wait for itself: "
@@ -146,11 +155,12 @@ class WarmLoop:
 
     # Calls
 
-    def run(self, main: Coroutine[Any, Any, T], instead: str, reply: KeptReply | None = None) -> T:
+    def run(self, main: Coroutine[Any, Any, T], instead: str, reply: KeptReply | None = None, context: Any = None) -> T:
         """Run a coroutine to its end and return its result. Tasks that it leaves behind go on in the next run.
 
         `instead` is what the caller should use if an event loop is running already. With a `reply`, the run may end
-        before the coroutine has: when the reply is left.
+        before the coroutine has: when the reply is left. Lambda's `context` tells how long to wait for a run in another
+        thread.
 
         Raises:
             LoopError: called inside a running event loop, or in a thread of an invocation.
@@ -160,10 +170,10 @@ class WarmLoop:
         except LoopError:
             main.close()
             raise
-        if self._submitted is not None and (wait := self._submit(main, reply)) is not None:
+        if self._submitted is not None and (wait := self._submit(main, reply, context)) is not None:
             return wait()
         if not self._lock.acquire(blocking=False):
-            self._wait_for_turn(main)
+            self._wait_for_turn(main, context)
         try:
             if not _is_spared:
                 _spare_the_collector()
@@ -173,17 +183,20 @@ class WarmLoop:
             if self._when_idle:
                 self._call_when_idle()
 
-    def _wait_for_turn(self, main: Coroutine[Any, Any, Any]) -> None:
+    def _wait_for_turn(self, main: Coroutine[Any, Any, Any], context: Any) -> None:
         """Acquire the lock, while a call from another thread runs.
 
         Raises:
-            LoopError: this is a thread of the loop's executor: a call waits for it. `run_in_executor` passes no context
-                on that would tell.
+            LoopError: the other call waits for this thread. That is known of threads of the loop's executor;
+                `run_in_executor` passes no context on that would tell. Any other thread waits until its timeout.
         """
         if threading.current_thread().name.startswith(_EXECUTOR_PREFIX):
             main.close()
             raise LoopError(_OWN_THREAD)
-        self._lock.acquire()
+        patience_s = remaining_s(context)
+        if not self._lock.acquire(timeout=_ANY_TIME if patience_s is None else min(patience_s, threading.TIMEOUT_MAX)):
+            main.close()
+            raise LoopError(_STILL_BUSY)
 
     def serve(self, main: Coroutine[Any, Any, T]) -> T:
         """`run`, while calls from other threads run on the loop at the same time."""
@@ -285,11 +298,14 @@ class WarmLoop:
         self._main = None
         loop.stop()
 
-    def _submit(self, main: Coroutine[Any, Any, T], reply: KeptReply | None = None) -> Callable[[], T] | None:
+    def _submit(
+        self, main: Coroutine[Any, Any, T], reply: KeptReply | None = None, lambda_context: Any = None
+    ) -> Callable[[], T] | None:
         """Run a coroutine on the loop, which runs in another thread. Returns a function that waits for its result, or
         `None` if the loop no longer serves."""
         calls: list[concurrent.futures.Future[T]] = []
         is_left = False
+        remaining = remaining_s(lambda_context)
 
         def leave(task: asyncio.Task[Any]) -> None:
             nonlocal is_left
@@ -300,7 +316,12 @@ class WarmLoop:
 
         def wait() -> T:
             try:
-                return calls[0].result()
+                return calls[0].result(None if remaining is None else remaining + _PATIENCE_S)
+            except TimeoutError:
+                if calls[0].done():  # with an error of its own
+                    raise
+                calls[0].cancel()
+                raise LoopError(_STILL_BUSY) from None
             except concurrent.futures.CancelledError:
                 if is_left:
                     return cast("T", None)  # the reply has the answer
