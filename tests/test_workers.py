@@ -64,7 +64,10 @@ async def run(workers: Workers, code: str) -> Any:
 # One process
 
 
-async def test_cold_then_warm(board: Switchboard, tmp_path: Path, runtime: list[str]) -> None:
+async def test_cold_then_warm(
+    board: Switchboard, tmp_path: Path, runtime: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mangum.local.workers.pool._FREE_S", WAIT_S)  # for the first to ask for its next event
     async with Workers(settings(tmp_path), 2, runtime) as workers:
         invocations = [event(PID) for _ in range(3)]
         pids = {await workers.invoke(invocation) for invocation in invocations}
