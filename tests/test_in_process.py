@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,7 +121,7 @@ ADAPTED = """
 
     handler = Mangum(app, lifespan_scope=SCOPE)
 """
-EVENT = {
+EVENT: dict[str, Any] = {
     "version": "2.0",
     "rawPath": "/x",
     "rawQueryString": "",
@@ -150,7 +151,8 @@ async def test_the_stores_time_is_not_the_applications(code: FunctionFolder) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MANGUM_DSN", f"sqlite://{code.folder}/connections.db")
         async with InProcess(code.settings()) as function:
-            asked = invocation(**{**EVENT, "rawPath": "/join"})
+            request = {**EVENT["requestContext"], "http": {"method": "GET", "path": "/join"}}
+            asked = invocation(**{**EVENT, "rawPath": "/join", "requestContext": request})
             with pytest.raises(FunctionFailed) as failed:  # no such connection
                 raise (
                     FunctionFailed("none", "")

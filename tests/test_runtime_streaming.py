@@ -181,6 +181,8 @@ async def test_front_doors_that_take_no_streams(tmp_path: Path, name: str) -> No
         for field in ("rawPath", "path"):
             if field in event:
                 event[field] = "/plain"
+        if "http" in event["requestContext"]:
+            event["requestContext"]["http"]["path"] = "/plain"
         delivered = runtime.server.put(event)
         assert (await delivered.answer())["body"] == "one two"
         assert not delivered.is_streamed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mangum.handlers.paths import decode_sent_path, quote_decoded_path
+from mangum.handlers.paths import decode_sent_path, is_path_as_sent, quote_decoded_path
 from mangum.handlers.payload_v2 import PayloadV2
 from mangum.handlers.sources import Source
 
@@ -21,7 +21,10 @@ class FunctionURL(PayloadV2):
     streams = True
 
     def _read_path(self, host: str | None) -> tuple[str, bytes]:
-        sent = self.event.get("rawPath")
+        """The path as sent, unless the one in the request context is another: a wrapper or a test has changed it."""
+        path, sent = self.event["requestContext"]["http"].get("path"), self.event.get("rawPath")
         if sent:
-            return decode_sent_path(sent)
-        return quote_decoded_path(self.event["requestContext"]["http"].get("path") or "/")
+            decoded, raw_path = decode_sent_path(sent)
+            if not path or path == decoded or is_path_as_sent(sent, path):
+                return decoded, raw_path
+        return quote_decoded_path(path or "/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from mangum.handlers.base import HTTPHandler
-from mangum.handlers.paths import decode_sent_path, is_below, quote_decoded_path
+from mangum.handlers.paths import decode_sent_path, is_below, is_path_as_sent, is_same_path, quote_decoded_path
 from mangum.handlers.payload_v2 import PayloadV2
 from mangum.handlers.sources import Source
 
@@ -32,6 +32,14 @@ class HTTPGatewayV2(PayloadV2, HTTPAPI):
     sources: ClassVar[frozenset[Source]] = frozenset({Source.HTTP_API_V2})
 
     def _read_path(self, host: str | None) -> tuple[str, bytes]:
-        event = self.event
-        path = event.get("rawPath") or event["requestContext"]["http"].get("path") or "/"
+        """The path in the request context, where it is another than `rawPath`: AWS has the same in both, and wrappers
+        and tests change the one that mangum 0.22 reads."""
+        path, raw_path = self.event["requestContext"]["http"].get("path"), self.event.get("rawPath")
+        if not path or (path != raw_path and raw_path and self._tells_same_path(path, raw_path, host)):
+            path = raw_path or "/"
         return self._read_decoded_path(path, host)
+
+    def _tells_same_path(self, path: str, raw_path: str, host: str | None) -> bool:
+        if is_same_path(path, raw_path):
+            return True
+        return self._comes_from_emulator(host) and is_path_as_sent(raw_path, path)

@@ -7,9 +7,18 @@ mount: https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scop
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_plus
 
-__all__ = ["decode_sent_path", "is_below", "place_under", "quote_decoded_path", "strip_prefix", "trailing_match"]
+__all__ = [
+    "decode_sent_path",
+    "is_below",
+    "is_path_as_sent",
+    "is_same_path",
+    "place_under",
+    "quote_decoded_path",
+    "strip_prefix",
+    "trailing_match",
+]
 
 # What a path may hold unquoted (RFC 3986, section 3.3: pchar and "/").
 _PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
@@ -35,6 +44,24 @@ def quote_decoded_path(path: str) -> tuple[str, bytes]:
     if _needs_no_quoting(path):
         return path, path.encode("ascii")
     return path, quote(path, safe=_PATH_CHARACTERS).encode("ascii")
+
+
+def is_same_path(path: str, other: str) -> bool:
+    """Whether two paths of an event are the same: in AWS's samples, one lacks the trailing slash of the other."""
+    return path.rstrip("/") == other.rstrip("/")
+
+
+def is_path_as_sent(sent: str, path: str) -> bool:
+    """Whether `sent` is the path that the client sent, where the event has `path`, decoded or not.
+
+    AWS does not say how it decodes: "+" may be a space, and octets that are no UTF-8 may be anything.
+    """
+    decoded = unquote_plus(sent)
+    return (
+        is_same_path(path.replace("+", " "), decoded)
+        or is_same_path(unquote_plus(path), decoded)
+        or "\ufffd" in decoded
+    )
 
 
 def strip_prefix(path: str, raw_path: bytes, prefix: str, raw_prefix: bytes) -> tuple[str, bytes]:
