@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mangum.handlers.base import HTTPHandler
 from mangum.handlers.headers import HeaderPairs
 from mangum.handlers.http_api import HTTPAPI, HTTPGatewayV2
 from mangum.handlers.paths import decode_sent_path
 from mangum.handlers.payload_v1 import PayloadV1
-from mangum.handlers.sources import Source
+from mangum.handlers.sources import Source, source_of
 from mangum.types import LambdaEvent, Scope
 
 __all__ = ["APIGateway", "HTTPGateway", "HTTPGatewayV1", "HTTPGatewayV2"]
@@ -42,13 +43,18 @@ class HTTPGatewayV1(PayloadV1, HTTPAPI):
 
 
 class HTTPGateway(HTTPAPI):
-    """An HTTP API, in the place where mangum 0.22 has it: a `HTTPGatewayV1` or `HTTPGatewayV2` besides, by the event's
-    payload format. So is a subclass."""
+    """An HTTP API or a Function URL, in the place where mangum 0.22 has both: a `HTTPGatewayV1`, `HTTPGatewayV2` or
+    `FunctionURL` besides, by the event. So is a subclass."""
 
-    sources: ClassVar[frozenset[Source]] = frozenset({Source.HTTP_API_V1, Source.HTTP_API_V2})
+    sources: ClassVar[frozenset[Source]] = frozenset({Source.HTTP_API_V1, Source.HTTP_API_V2, Source.FUNCTION_URL})
 
     def __new__(cls, event: LambdaEvent, context: Any, config: Mapping[str, Any]) -> HTTPGateway:
-        return object.__new__(_with_payload(cls, HTTPGatewayV1 if event.get("version") == "1.0" else HTTPGatewayV2))
+        payload: type[HTTPHandler] = HTTPGatewayV1 if event.get("version") == "1.0" else HTTPGatewayV2
+        if source_of(event) is Source.FUNCTION_URL:
+            from mangum.handlers.function_url import FunctionURL  # no other class here needs it
+
+            payload = FunctionURL
+        return object.__new__(_with_payload(cls, payload))
 
     if TYPE_CHECKING:  # the payload's class has them
 
@@ -59,5 +65,5 @@ class HTTPGateway(HTTPAPI):
 
 
 @cache
-def _with_payload(cls: type[HTTPGateway], payload: type[HTTPAPI]) -> type[HTTPGateway]:
+def _with_payload(cls: type[HTTPGateway], payload: type[HTTPHandler]) -> type[HTTPGateway]:
     return type(cls.__name__, (cls, payload), {"sources": cls.sources})
