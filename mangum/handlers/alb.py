@@ -12,7 +12,7 @@ from mangum.handlers.fields import FieldList, flag, list_of, optional, table_of,
 from mangum.handlers.headers import HeaderPairs, encode_headers, encode_multi_value_headers, listed, one_value_each
 from mangum.handlers.origin import last_forwarded_for, origin_of
 from mangum.handlers.paths import decode_sent_path
-from mangum.handlers.queries import join_query
+from mangum.handlers.queries import QUERY_MAP, join_query
 from mangum.handlers.sources import Source
 from mangum.types import Scope
 
@@ -30,8 +30,8 @@ class ALB(HTTPHandler):
         ("path", optional(text)),
         ("headers", _TEXT_OR_LIST),
         ("multiValueHeaders", _TEXT_OR_LIST),
-        ("queryStringParameters", _TEXT_OR_LIST),
-        ("multiValueQueryStringParameters", _TEXT_OR_LIST),
+        ("queryStringParameters", QUERY_MAP),
+        ("multiValueQueryStringParameters", QUERY_MAP),
         ("body", optional(text)),
         ("isBase64Encoded", flag),
     )

@@ -25,6 +25,7 @@ __all__ = [
     "record_of",
     "table_of",
     "text",
+    "text_or_number",
 ]
 
 Check: TypeAlias = Callable[[str, object], str | None]
@@ -93,6 +94,11 @@ def text(path: str, value: object) -> str | None:
     except UnicodeEncodeError:
         return f"`{path}` has characters that are no Unicode text (a lone surrogate)"
     return None
+
+
+def text_or_number(path: str, value: object) -> str | None:
+    """A string, or what an event that was made by hand may have in its place: a number, true or false."""
+    return None if isinstance(value, int | float) else text(path, value)
 
 
 def flag(path: str, value: object) -> str | None:

@@ -15,7 +15,7 @@ from mangum.handlers.fields import FieldList, flag, list_of, optional, present, 
 from mangum.handlers.headers import HeaderPairs, encode_multi_value_headers, single_and_repeated
 from mangum.handlers.origin import CAPITALISED, origin_of
 from mangum.handlers.paths import trailing_match
-from mangum.handlers.queries import quote_query
+from mangum.handlers.queries import QUERY_MAP, quote_query
 from mangum.types import Scope
 
 __all__ = ["PayloadV1"]
@@ -32,8 +32,8 @@ class PayloadV1(HTTPHandler):
         ("path", optional(text)),
         ("headers", _TEXT_OR_LIST),
         ("multiValueHeaders", _TEXT_OR_LIST),
-        ("queryStringParameters", _TEXT_OR_LIST),
-        ("multiValueQueryStringParameters", _TEXT_OR_LIST),
+        ("queryStringParameters", QUERY_MAP),
+        ("multiValueQueryStringParameters", QUERY_MAP),
         ("requestContext", optional(present)),
         ("requestContext.identity", optional(present)),
         ("requestContext.identity.sourceIp", optional(text)),

@@ -7,7 +7,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-__all__ = ["join_query", "quote_query", "quote_unknown_query"]
+from mangum.handlers.fields import list_of, optional, table_of, text_or_number
+
+__all__ = ["QUERY_MAP", "join_query", "quote_query", "quote_unknown_query"]
+
+QUERY_MAP = table_of(optional(text_or_number), list_of(optional(text_or_number)))
 
 
 def quote_query(parameters: Mapping[str, Any] | None) -> bytes:
@@ -29,8 +33,20 @@ def _joined(parameters: Mapping[str, Any] | None, written: Callable[[str], str])
     if not parameters:
         return b""
     pairs = [
-        f"{written(key)}={written(value or '')}"
+        f"{written(_text(key))}={written(_text(value))}"
         for key, values in parameters.items()
-        for value in (values if isinstance(values, list) else [values])
+        for value in (values if isinstance(values, list | tuple) else [values])
     ]
     return "&".join(pairs).encode()
+
+
+def _text(value: object) -> str:
+    """AWS has strings only. An event that was made by hand may have numbers and booleans, which are written as `urllib`
+    does it, and null, which is empty."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, int | float):
+        return str(value)
+    raise TypeError("not a string")

@@ -15,7 +15,7 @@ from mangum.handlers.fields import FieldList, flag, list_of, optional, table_of,
 from mangum.handlers.headers import HeaderPairs, encode_headers, encode_multi_value_headers, one_value_each
 from mangum.handlers.origin import last_forwarded_for, origin_of
 from mangum.handlers.paths import decode_sent_path
-from mangum.handlers.queries import quote_unknown_query
+from mangum.handlers.queries import QUERY_MAP, quote_unknown_query
 from mangum.handlers.sources import Source
 from mangum.types import Headers, Scope
 
@@ -75,7 +75,7 @@ class VPCLatticeV1(VPCLattice):
         ("method", text),
         ("raw_path", optional(text)),
         ("headers", _TEXT_OR_LIST),
-        ("query_string_parameters", _TEXT_OR_LIST),
+        ("query_string_parameters", QUERY_MAP),
         ("body", optional(text)),
         ("is_base64_encoded", flag),
     )
@@ -103,7 +103,7 @@ class VPCLatticeV2(VPCLattice):
         ("method", text),
         ("path", optional(text)),
         ("headers", _TEXT_OR_LIST),
-        ("queryStringParameters", _TEXT_OR_LIST),
+        ("queryStringParameters", QUERY_MAP),
         ("body", optional(text)),
         ("isBase64Encoded", flag),
     )

@@ -16,7 +16,7 @@ from mangum.handlers.fields import Check, flag, invalid_event, list_of, optional
 from mangum.handlers.headers import encode_multi_value_headers
 from mangum.handlers.origin import CAPITALISED, origin_of, server
 from mangum.handlers.paths import place_under, quote_decoded_path
-from mangum.handlers.queries import quote_query
+from mangum.handlers.queries import QUERY_MAP, quote_query
 from mangum.handlers.sources import Source
 from mangum.types import Headers, LambdaEvent, Message, Scope
 
@@ -56,8 +56,8 @@ _FIELDS = (
     ("requestContext.connectionId", _connection_id),
     ("headers", _TEXT_OR_LIST),
     ("multiValueHeaders", _TEXT_OR_LIST),
-    ("queryStringParameters", _TEXT_OR_LIST),
-    ("multiValueQueryStringParameters", _TEXT_OR_LIST),
+    ("queryStringParameters", QUERY_MAP),
+    ("multiValueQueryStringParameters", QUERY_MAP),
     ("requestContext.identity", optional(present)),
     ("requestContext.identity.sourceIp", optional(text)),
     ("requestContext.domainName", optional(text)),
