@@ -98,10 +98,20 @@ def test_what_is_no_event_is_refused(event: Any) -> None:
         ("http-api-2.0", {"cookies": ["a=1", None]}, "`cookies[1]` is null, not a string"),
         ("http-api-2.0", {"isBase64Encoded": "true"}, "`isBase64Encoded` is a string, not a boolean"),
         ("http-api-2.0", {"body": {"a": 1}}, "`body` is an object, not a string"),
-        ("http-api-2.0", {"rawPath": "/\udfff"}, "`rawPath` has characters that are no Unicode text"),
+        ("function-url", {"rawPath": "/\udfff"}, "`rawPath` has characters that are no Unicode text"),
         ("rest-api", {"httpMethod": None}, "`httpMethod` is null, not a string"),
         ("rest-api", {"multiValueHeaders": {"a": [1]}}, "`multiValueHeaders.a` is a list, not a string"),
-        ("rest-api", {"multiValueQueryStringParameters": {"a": 1}}, "`multiValueQueryStringParameters.a` is a number"),
+        (
+            "rest-api",
+            {"multiValueQueryStringParameters": {"a": {"b": 1}}},
+            "`multiValueQueryStringParameters.a` is an object",
+        ),
+        (
+            "rest-api",
+            {"multiValueQueryStringParameters": {"a": [[1]]}},
+            "`multiValueQueryStringParameters.a` is a list",
+        ),
+        ("alb", {"queryStringParameters": {"a": {"b": 1}}}, "`queryStringParameters.a` is an object"),
         ("alb", {"path": 5}, "`path` is a number, not a string"),
         ("lambda-at-edge", {"Records": [{"cf": 5}]}, "`Records[0].cf` is a number, not an object"),
         ("lambda-at-edge", {"Records": [{"cf": None}]}, "`Records[0].cf.request` is missing"),
@@ -136,6 +146,7 @@ def test_an_error_that_no_field_explains_is_still_mangums() -> None:
             raise ValueError
 
     event = BY_NAME["http-api-2.0"].event(REQUEST) | {"rawPath": Odd("/")}
+    event["requestContext"]["http"]["path"] = Odd("/")
     with Mangum(hello, lifespan="off") as handler, pytest.raises(InvalidEvent, match="could not be read"):
         handler(event, None)
 

@@ -59,17 +59,22 @@ def encode_headers(headers: Mapping[str, Any] | None) -> Headers:
 def encode_multi_value_headers(headers: Mapping[str, Any] | None, multi: Mapping[str, Any] | None) -> Headers:
     """ASGI's headers from a map of name to list, and from the entries that only the single-value map has.
 
-    Where each header comes once, as in most requests, the maps say the same, and the single-value one is read.
+    Where each header comes once, as in most requests, the maps say the same. Where they do not, because somebody has
+    changed one of them, the lists count, as in mangum 0.22.
     """
     if not multi:
         return encode_headers(headers)
     try:
         if headers and len(headers) == len(multi):
-            return [[_encoded_names[name], headers[name].encode()] for name, (_,) in multi.items()]
+            pairs = [
+                [_encoded_names[name], value.encode()] for name, (value,) in multi.items() if value == headers[name]
+            ]
+            if len(pairs) == len(multi):
+                return pairs
         if not {list}.issuperset(map(type, multi.values())):  # an object or a string would fall apart
             raise TypeError
         pairs = [[_encoded_names[name], value.encode()] for name, (value,) in multi.items()]
-    except (AttributeError, KeyError, TypeError, ValueError):  # a header that is repeated, or null; or a new name
+    except (AttributeError, KeyError, TypeError, ValueError):  # a header that is repeated or null, or a new name
         pairs = _encode_mixed(multi)
     if headers and not headers.keys() <= multi.keys():
         named = {name for name, _ in pairs}
