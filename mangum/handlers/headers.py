@@ -45,12 +45,38 @@ def _keep(names: dict[_Name, _Other], name: _Name, other: _Other) -> None:
 
 # From the event to ASGI
 
+# The fields that become one, and what stands between their values. HTTP/2 has each cookie in a field of its own, and
+# HTTP/1.1, which the scope speaks, all of them in one (RFC 9113, section 8.2.3). X-Forwarded-For is one list (RFC 9110,
+# section 5.3), and only its end can be trusted: whoever reads the first field would read what the client wrote. All
+# others stay fields of their own, as ASGI has them. Most may come once only (Host, Content-Type, Authorization, ...):
+# joined, two of them would be a value that nobody has sent.
+_SEPARATORS = {b"cookie": b"; ", b"x-forwarded-for": b", "}
+_FORWARDED, _FORWARDED_LOWER = "X-Forwarded-For", "x-forwarded-for"
+_KEPT_SPELLINGS = ("Cookie", "cookie", _FORWARDED, _FORWARDED_LOWER)  # AWS's and HTTP/2's, told apart below
+
+
+def _joined(pairs: Headers) -> Headers:
+    """The headers with one field for each name of `_SEPARATORS`, where its first one is."""
+    kept: Headers = []
+    first: dict[bytes, list[bytes]] = {}
+    for pair in pairs:
+        name = pair[0]
+        if name in first:
+            first[name][1] += _SEPARATORS[name] + pair[1]
+            continue
+        if name in _SEPARATORS:
+            first[name] = pair
+        kept.append(pair)
+    return kept
+
 
 def encode_headers(headers: Mapping[str, Any] | None) -> Headers:
     """ASGI's headers from a map of name to value; a value may be a list, and null ones are left out."""
     if not headers:
         return []
     try:
+        if ("Cookie" in headers and "cookie" in headers) or (_FORWARDED in headers and _FORWARDED_LOWER in headers):
+            return _encode_mixed(headers)
         return [[_encoded_names[name], value.encode()] for name, value in headers.items()]
     except (AttributeError, KeyError):  # a list or null among the values, which few sources have; or a new name
         return _encode_mixed(headers)
@@ -65,6 +91,8 @@ def encode_multi_value_headers(headers: Mapping[str, Any] | None, multi: Mapping
     if not multi:
         return encode_headers(headers)
     try:
+        if ("Cookie" in multi and "cookie" in multi) or (_FORWARDED in multi and _FORWARDED_LOWER in multi):
+            raise ValueError
         if headers and len(headers) == len(multi):
             pairs = [
                 [_encoded_names[name], value.encode()] for name, (value,) in multi.items() if value == headers[name]
@@ -87,11 +115,13 @@ def encode_header_records(headers: Mapping[str, Sequence[Mapping[str, str]]]) ->
     try:
         return [[_encoded_names[name], record["value"].encode()] for name, (record,) in headers.items()]
     except (KeyError, ValueError):  # a header that is repeated; or a new name
-        return [
-            [_encoded_names.get(name) or _encode_name(name), record["value"].encode()]
-            for name, records in headers.items()
-            for record in records
-        ]
+        return _joined(
+            [
+                [_encoded_names.get(name) or _encode_name(name), record["value"].encode()]
+                for name, records in headers.items()
+                for record in records
+            ]
+        )
 
 
 def _encode_mixed(headers: Mapping[str, Any]) -> Headers:
@@ -100,12 +130,13 @@ def _encode_mixed(headers: Mapping[str, Any]) -> Headers:
         for value in values if isinstance(values, list) else [values]:
             if value is not None:
                 pairs.append([_encoded_names.get(name) or _encode_name(name), value.encode()])
-    return pairs
+    return _joined(pairs)
 
 
 def _encode_name(name: str) -> bytes:
     encoded = name.lower().encode()
-    _keep(_encoded_names, name, encoded)
+    if encoded not in _SEPARATORS or name in _KEPT_SPELLINGS:
+        _keep(_encoded_names, name, encoded)
     return encoded
 
 
