@@ -172,7 +172,7 @@ class HTTPHandler(ABC):
             "root_path": root_path,
             "query_string": query_string,
             "headers": headers,
-            "client": (client, 0) if client else None,
+            "client": (client or "", 0),  # a pair always, since applications ask for its host without a look
             "server": server(host, port, scheme),
             "aws.event": self.event,
             "aws.context": self.context,

@@ -59,7 +59,7 @@ class PostedEvent:
             "root_path": root_path,
             "query_string": b"",
             "headers": [[b"host", _HOST.encode()], [b"content-type", b"application/json"]],
-            "client": None,
+            "client": ("", 0),
             "server": (_HOST, 443),
             "aws.event": self.event,
             "aws.context": self.context,
