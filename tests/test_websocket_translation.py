@@ -210,7 +210,9 @@ def test_nothing_is_told_of_the_client(identity: Any) -> None:
 @pytest.mark.parametrize(
     ("domain", "sent", "scheme", "server"),
     [
-        ("abc.execute-api.eu-west-1.amazonaws.com", {}, "wss", ("mangum", 443)),
+        ("abc.execute-api.eu-west-1.amazonaws.com", {}, "wss", ("abc.execute-api.eu-west-1.amazonaws.com", 443)),
+        ("ws.example.org", {"Host": "a b", "X-Forwarded-Port": "0"}, "wss", ("ws.example.org", 443)),
+        (None, {}, "wss", None),
         ("ws.example.org", {"Host": "ws.example.org"}, "wss", ("ws.example.org", 443)),
         ("ws.example.org", {"Host": "x", "X-Forwarded-Proto": "http", "X-Forwarded-Port": "80"}, "ws", ("x", 80)),
         ("localhost", {"Host": "localhost:3001"}, "ws", ("localhost", 3001)),
@@ -219,13 +221,14 @@ def test_nothing_is_told_of_the_client(identity: Any) -> None:
         (None, {"host": "[::1]:8000"}, "ws", ("::1", 8000)),
     ],
 )
-def test_scheme_and_server(domain: str | None, sent: dict[str, str], scheme: str, server: tuple[str, int]) -> None:
+def test_scheme_and_server(domain: str | None, sent: dict[str, str], scheme: str, server: Any) -> None:
     event = connect_event("a")
     event["requestContext"]["domainName"] = domain
     event["headers"] = sent
     event["multiValueHeaders"] = {name: [value] for name, value in sent.items()}
     handshake = translated(event).handshake()
     assert (handshake.scheme, handshake.server) == (scheme, server)
+    assert Handshake.of_json(json.loads(json.dumps(handshake.as_json()))) == handshake
 
 
 # Malformed events
@@ -264,7 +267,7 @@ CONNECT, MESSAGE, DISCONNECT = connect_event("a"), message_event("a", "x"), disc
         (CONNECT, "multiValueHeaders", {"\ud800": ["a"]}, "`multiValueHeaders` has characters"),
         (CONNECT, "queryStringParameters", 5, "`queryStringParameters` is a number, not an object"),
         (CONNECT, "queryStringParameters", {"a": "\ud800"}, "`queryStringParameters.a` has characters"),
-        (CONNECT, "multiValueQueryStringParameters", {"a": 5}, "`multiValueQueryStringParameters.a` is a number"),
+        (CONNECT, "multiValueQueryStringParameters", {"a": {}}, "`multiValueQueryStringParameters.a` is an object"),
         (CONNECT, "requestContext.identity", ["x"], "`requestContext.identity` is a list, not an object"),
         (CONNECT, "requestContext.identity", "x", "`requestContext.identity` is a string, not an object"),
         (CONNECT, "requestContext.identity", {"sourceIp": 5}, "`requestContext.identity.sourceIp` is a number"),

@@ -12,7 +12,7 @@ from mangum.exceptions import ResponseTooLarge
 from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT, decode_body, encode_body, may_be_too_large
 from mangum.handlers.fields import FieldList, invalid_event
 from mangum.handlers.headers import HeaderPairs, decode_headers
-from mangum.handlers.origin import Origin, server
+from mangum.handlers.origin import SCHEMES, Origin, server
 from mangum.handlers.paths import place_under, strip_prefix
 from mangum.handlers.sources import Source, source_of
 from mangum.types import Headers, LambdaEvent, Response, Scope
@@ -26,6 +26,7 @@ _DELIMITER = bytes(8)  # between the prelude of a stream and its body
 _SURELY_SMALL = 512  # bytes of a body that every source carries
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _LOCAL_PREFIXES = (*(f"{host}:" for host in _LOCAL_HOSTS), "offlineContext_")
+_LOCAL = (*_LOCAL_HOSTS, "offlineContext_")  # what hardly any other name begins with
 
 _UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
@@ -156,7 +157,7 @@ class HTTPHandler(ABC):
         origin: Origin,
     ) -> Scope:
         host, port, scheme = origin
-        if not scheme:
+        if scheme not in SCHEMES:
             scheme = "http" if self.speaks_api_gateway and self._comes_from_emulator(host) else "https"
         root_path = ""
         if self.config.has_mount:
@@ -173,13 +174,19 @@ class HTTPHandler(ABC):
             "query_string": query_string,
             "headers": headers,
             "client": (client or "", 0),  # a pair always, since applications ask for its host without a look
-            "server": server(host, port, scheme),
+            "server": server(host, port, scheme) or server(self._domain_name(), port, scheme),
             "aws.event": self.event,
             "aws.context": self.context,
         }
 
+    def _domain_name(self) -> str | None:
+        """The name that the request was sent to, as the event has it beside the Host header."""
+        if not self.speaks_api_gateway:
+            return None
+        domain: str | None = (self.event.get("requestContext") or {}).get("domainName")
+        return domain
+
     def _comes_from_emulator(self, host: str | None) -> bool:
         """Whether a tool on somebody's machine made this event: its domain, or its host if it has none, is local."""
-        domain = (self.event.get("requestContext") or {}).get("domainName")
-        name = domain or host or ""
-        return name in _LOCAL_HOSTS or name.startswith(_LOCAL_PREFIXES)
+        name = self._domain_name() or host or ""
+        return name.startswith(_LOCAL) and (name in _LOCAL_HOSTS or name.startswith(_LOCAL_PREFIXES))

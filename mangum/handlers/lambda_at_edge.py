@@ -114,6 +114,11 @@ class LambdaAtEdge(HTTPHandler):
             _origin(given),
         )
 
+    def _domain_name(self) -> str | None:
+        config = self.event["Records"][0]["cf"].get("config")
+        domain = config.get("distributionDomainName") if isinstance(config, dict) else None
+        return domain if isinstance(domain, str) else None
+
     def _body(self) -> bytes:
         body = self.event["Records"][0]["cf"]["request"].get("body")
         if not body:
@@ -154,10 +159,6 @@ class LambdaAtEdge(HTTPHandler):
 
 
 def _origin(headers: _Records) -> Origin:
-    host, port = headers.get("host"), headers.get("x-forwarded-port")
-    scheme = headers.get("cloudfront-forwarded-proto")
-    return (
-        host[-1]["value"] if host else None,
-        port[-1]["value"] if port else None,
-        scheme[-1]["value"] if scheme else None,
-    )
+    """Without X-Forwarded-Port, which CloudFront passes on from the viewer."""
+    host, scheme = headers.get("host"), headers.get("cloudfront-forwarded-proto")
+    return host[-1]["value"] if host else None, None, scheme[-1]["value"] if scheme else None

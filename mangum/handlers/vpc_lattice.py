@@ -46,6 +46,7 @@ class VPCLattice(HTTPHandler):
         event = self.event
         headers = self._headers()
         sent_path, _, query = self._target.partition("?")
+        host, _, scheme = origin_of(headers, None)  # Lattice adds no X-Forwarded-Port: it would be the client's
         return self._http_scope(
             event["method"],
             *decode_sent_path(sent_path or "/"),
@@ -53,7 +54,7 @@ class VPCLattice(HTTPHandler):
             headers,
             last_forwarded_for(headers),
             None,
-            origin_of(headers, None),
+            (host, None, scheme),
         )
 
     def _answer(

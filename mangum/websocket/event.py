@@ -85,7 +85,7 @@ class Handshake:
     headers: Headers
     query_string: bytes
     client: str | None
-    server: tuple[str, int]
+    server: tuple[str, int] | None
     scheme: str  # "ws" or "wss"
 
     @property
@@ -111,7 +111,7 @@ class Handshake:
             headers=[[name.encode("latin-1"), text.encode("latin-1")] for name, text in value["headers"]],
             query_string=value["query_string"].encode("ascii"),
             client=value["client"],
-            server=tuple(value["server"]),
+            server=tuple(value["server"]) if value["server"] else None,
             scheme=value["scheme"],
         )
 
@@ -155,7 +155,7 @@ class WebSocketEvent:
                     event.get("multiValueQueryStringParameters") or event.get("queryStringParameters")
                 ),
                 client=_text((request.get("identity") or {}).get("sourceIp")) or None,
-                server=server(host, port, "http" if scheme == "ws" else "https"),
+                server=server(host, port, scheme) or server(_text(request.get("domainName")), port, scheme),
                 scheme=scheme,
             )
         except _UNREADABLE as error:
