@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-__all__ = ["TextTypes", "is_media_range", "media_type"]
+__all__ = ["TOKEN", "TextTypes", "is_media_range", "media_type"]
 
+# What is kept of the types that were asked for: an application may send the types of its clients back.
 _CACHED_CONTENT_TYPES = 256
 
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_MEDIA_RANGE = re.compile(rf"{_TOKEN}/({_TOKEN})?")
+TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, section 5.6.2
+_MEDIA_RANGE = re.compile(rf"{TOKEN}/({TOKEN})?")
 
 
 def is_media_range(value: str) -> bool:

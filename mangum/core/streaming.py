@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from mangum.core.http import HTTPExchange
+from mangum.exceptions import ResponseError
 from mangum.types import ASGI, Headers, LambdaHandler, Message, Response, Scope
 
 if TYPE_CHECKING:
@@ -80,7 +81,11 @@ class StreamedExchange(HTTPExchange):
         if body is None:
             return
         if self._stream is None:
-            prelude = self._streams.prelude(self._status or 0, self._headers)
+            try:
+                prelude = self._streams.prelude(self._status or 0, self._headers)
+            except ResponseError as error:  # the application hears of it, so that an endless stream ends
+                logger.error("%s: %s", self.line, error)
+                raise
             self._stream = self._reply.stream(prelude, self._disconnect)
         await self._stream.write(body)
         if not message.get("more_body"):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from mangum.config import AUTO, Config
-from mangum.exceptions import ResponseTooLarge
+from mangum.exceptions import InvalidResponse, ResponseTooLarge
 from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT, decode_body, encode_body, may_be_too_large
 from mangum.handlers.fields import FieldList, invalid_event
 from mangum.handlers.headers import HeaderPairs, decode_headers
@@ -83,6 +83,9 @@ class HTTPHandler(ABC):
 
     def __call__(self, response: Response) -> dict[str, Any]:
         config = self.config
+        status = response["status"]
+        if not 200 <= status <= 599:
+            raise InvalidResponse(f"The response has the status {status}, which is not one from 200 to 599.")
         sent = response["body"]
         last, pairs = decode_headers(response["headers"])
         content_type = last.get("content-type")
@@ -98,7 +101,7 @@ class HTTPHandler(ABC):
             from mangum.handlers.answer_size import check_size  # few answers are that large
 
             check_size(sent, body, is_base64, pairs, self.response_limit, self.way_out)
-        return self._answer(response["status"], last, pairs, body, is_base64)
+        return self._answer(status, last, pairs, body, is_base64)
 
     def prelude(self, status: int, headers: Headers) -> bytes:
         """What goes ahead of the body of a streamed response: status and headers as JSON, and eight NUL bytes.
@@ -106,7 +109,7 @@ class HTTPHandler(ABC):
 
         Raises:
             ResponseTooLarge: the source does not take that many headers.
-            InvalidResponse: they are no pairs of bytes.
+            InvalidResponse: they, or the status, cannot be sent.
         """
         answer = self({"status": status, "headers": headers, "body": b""})
         del answer["body"], answer["isBase64Encoded"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from mangum.exceptions import InvalidResponse
+from mangum.media_types import TOKEN
 from mangum.types import Headers
 
 __all__ = [
@@ -142,32 +144,64 @@ def _encode_name(name: str) -> bytes:
 
 # From ASGI to the answer
 
+# They are between the front door and its client, so they are not the application's to send (RFC 9110, section 7.6.1;
+# ASGI says it of Transfer-Encoding): https://asgi.readthedocs.io/en/latest/specs/www.html#response-start-send-event
+_HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+
+_is_token = re.compile(TOKEN).fullmatch
+
 
 def decode_headers(headers: Sequence[Sequence[bytes]]) -> tuple[dict[str, str], HeaderPairs]:
     """Headers as text, names in lower case: the last value of each name, which is all there is to most responses, and
-    all pairs. Values are UTF-8, or else ISO-8859-1 (RFC 9110, section 5.5).
+    all pairs. Values are UTF-8, or else ISO-8859-1 (RFC 9110, section 5.5). Hop-by-hop fields are left out.
 
     Raises:
-        InvalidResponse: something is not a pair of bytes.
+        InvalidResponse: something is not a pair of bytes, a name is no token, or a value has a line break or NUL.
     """
     try:
         try:
             last = {_decoded_names[name]: value.decode() for name, value in headers}
             if len(last) == len(headers):
+                text = "".join([*last.values()])  # a list joins faster than a view
+                if "\n" in text or "\r" in text or "\0" in text:
+                    raise _broken_value(last.items())
                 return last, last.items()
-        except (KeyError, UnicodeDecodeError):  # a new name, or a value in ISO-8859-1
+        except (KeyError, UnicodeDecodeError):  # a new name, or a hop-by-hop one; or a value in ISO-8859-1
             pass
-        pairs = [(_decoded_names.get(name) or _decode_name(name), _decode(value)) for name, value in headers]
-        return dict(pairs), pairs
+        named = [(_decoded_names.get(name) or _decode_name(name), _decode(value)) for name, value in headers]
     except (AttributeError, TypeError, ValueError) as error:
         raise InvalidResponse(
             f"The `headers` of http.response.start must be pairs of bytes; these hold {_first_misfit(headers)}."
         ) from error
+    pairs = [pair for pair in named if pair[0] not in _HOP_BY_HOP]
+    if any(map(_is_broken, (value for _, value in pairs))):
+        raise _broken_value(pairs)
+    return dict(pairs), pairs
+
+
+def _broken_value(pairs: HeaderPairs) -> InvalidResponse:
+    name = next(name for name, value in pairs if _is_broken(value))
+    return InvalidResponse(
+        f"The value of the response header {name!r} has a line break or NUL (RFC 9110, section 5.5)."
+    )
+
+
+def _is_broken(value: str) -> bool:
+    """Whether a value would end its field, and begin another or the body."""
+    return "\n" in value or "\r" in value or "\0" in value
 
 
 def _decode_name(name: bytes) -> str:
-    decoded = _decode(name).lower()
-    _keep(_decoded_names, name, decoded)
+    decoded = name.decode("latin-1")
+    if not _is_token(decoded):
+        raise InvalidResponse(
+            f"The response has a header whose name is no token (RFC 9110, section 5.6.2): {decoded[:64]!a}."
+        )
+    decoded = decoded.lower()
+    if decoded not in _HOP_BY_HOP:
+        _keep(_decoded_names, name, decoded)
     return decoded
 
 

@@ -9,7 +9,7 @@ import logging
 from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias
 
-from mangum.exceptions import InvalidResponse, RequestRefused
+from mangum.exceptions import RequestRefused
 from mangum.handlers.answer_size import check_size
 from mangum.handlers.base import HTTPHandler
 from mangum.handlers.bodies import decode_body
@@ -24,8 +24,7 @@ __all__ = ["LambdaAtEdge"]
 
 logger: logging.Logger = logging.getLogger("mangum.http")
 
-# CloudFront computes these itself.
-_COMPUTED = frozenset({"content-length", "transfer-encoding", "via", "connection", "keep-alive", "trailer", "upgrade"})
+_COMPUTED = frozenset({"content-length", "via"})  # by CloudFront itself
 
 # CloudFront answers 502 to a response that has one of these:
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/edge-function-restrictions-all.html
@@ -39,7 +38,6 @@ _FORBIDDEN = frozenset(
         "host",
         "proxy-authenticate",
         "proxy-authorization",
-        "proxy-connection",
         "x-accel-buffering",
         "x-accel-charset",
         "x-accel-limit-rate",
@@ -134,8 +132,6 @@ class LambdaAtEdge(HTTPHandler):
     def _answer(
         self, status: int, last: dict[str, str], pairs: HeaderPairs, body: str, is_base64: bool
     ) -> dict[str, Any]:
-        if not 200 <= status <= 599:
-            raise InvalidResponse(f"CloudFront takes a status from 200 to 599 from a function, not {status}.")
         kept: _Records = {}
         size = 0
         for name, value in pairs:

@@ -73,7 +73,7 @@ class PostedEvent:
             EventFailed: the status is no success. A redirect is none either: nobody has taken the event.
         """
         status = response["status"]
-        if status >= 300:
+        if not 200 <= status < 300:
             raise EventFailed(
                 f"The application answered {status} to {source_of(self.event).value}: "
                 "the invocation fails, so that Lambda retries it.",
