@@ -10,6 +10,7 @@ __all__ = ["TOKEN", "TextTypes", "is_media_range", "media_type"]
 
 # What is kept of the types that were asked for: an application may send the types of its clients back.
 _CACHED_CONTENT_TYPES = 256
+_LONGEST_CACHED = 128
 
 TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, section 5.6.2
 _MEDIA_RANGE = re.compile(rf"{TOKEN}/({TOKEN})?")
@@ -32,6 +33,7 @@ class TextTypes(list[str]):
         super().__init__(text_types)
         self._known = 0
         self._match: Callable[[str], bool] = _matcher(())
+        self._cached_match = self._match
 
     def match(self, content_type: str) -> bool:
         """Is the media type of a Content-Type one of these?
@@ -41,8 +43,9 @@ class TextTypes(list[str]):
         """
         if len(self) != self._known:
             self._known = len(self)
-            self._match = lru_cache(_CACHED_CONTENT_TYPES)(_matcher(self))
-        return self._match(content_type)
+            self._match = _matcher(self)
+            self._cached_match = lru_cache(_CACHED_CONTENT_TYPES)(self._match)
+        return (self._cached_match if len(content_type) <= _LONGEST_CACHED else self._match)(content_type)
 
 
 def _matcher(text_types: Iterable[str]) -> Callable[[str], bool]:

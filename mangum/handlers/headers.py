@@ -24,7 +24,7 @@ __all__ = [
 
 HeaderPairs: TypeAlias = Collection[tuple[str, str]]
 
-_Name = TypeVar("_Name")
+_Name = TypeVar("_Name", str, bytes)
 _Other = TypeVar("_Other")
 
 _SET_COOKIE = "set-cookie"
@@ -33,13 +33,17 @@ _MOST_SPELLINGS = 2 ** len(_SET_COOKIE_LETTERS)
 
 
 # Names as the other side has them. The same few dozen come with every request and every response: looking them up takes
-# a fifth off a translation, as long as these are plain dicts. Clients may send any others, so the number is bounded.
+# a fifth off a translation, as long as these are plain dicts. Clients may send any others, so both the number and the
+# length are bounded. What needs a second look is never in them: see `_joined` and `decode_headers`.
 _MOST_NAMES = 1024
+_LONGEST_NAME = 128
 _encoded_names: dict[str, bytes] = {}
 _decoded_names: dict[bytes, str] = {}
 
 
 def _keep(names: dict[_Name, _Other], name: _Name, other: _Other) -> None:
+    if len(name) > _LONGEST_NAME:
+        return
     if len(names) >= _MOST_NAMES:
         names.clear()
     names[name] = other

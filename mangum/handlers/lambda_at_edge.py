@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-event-
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias
 
 from mangum.exceptions import RequestRefused
@@ -66,11 +65,6 @@ _LIMITS = {"viewer-request": 40 * 1024, "origin-request": 1024 * 1024}
 _REQUEST = "Records[0].cf.request"
 
 _Records: TypeAlias = dict[str, list[dict[str, str]]]
-
-
-@lru_cache(1024)
-def _is_refused(name: str) -> bool:
-    return name in _FORBIDDEN or name.startswith(_FORBIDDEN_PREFIXES)
 
 
 class LambdaAtEdge(HTTPHandler):
@@ -135,7 +129,7 @@ class LambdaAtEdge(HTTPHandler):
         kept: _Records = {}
         size = 0
         for name, value in pairs:
-            if _is_refused(name):
+            if name in _FORBIDDEN or name.startswith(_FORBIDDEN_PREFIXES):
                 logger.warning("CloudFront refuses the response header %r from a function: it is left out.", name)
             elif name not in _COMPUTED:
                 record = {"key": name, "value": value}
