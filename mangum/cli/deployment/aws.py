@@ -15,7 +15,7 @@ from botocore.parsers import ResponseParserError
 
 from mangum.cli.deployment.errors import CommandError
 
-__all__ = ["AWS", "code_of", "explained", "message_of", "status_of"]
+__all__ = ["AWS", "account_of", "code_of", "explained", "message_of", "status_of"]
 
 _CONNECT_S = 10.0
 _READ_S = 60.0
@@ -61,6 +61,17 @@ class AWS:
                 service, region_name=self.region, endpoint_url=self.endpoint_url, config=config
             ) as client:
                 yield client
+
+
+async def account_of(aws: AWS) -> str:
+    """The number of the account that the credentials belong to.
+
+    Raises:
+        CommandError: AWS does not tell.
+    """
+    async with aws.client("sts") as sts:
+        identity = await sts.get_caller_identity()
+    return str(identity["Account"])
 
 
 @contextmanager

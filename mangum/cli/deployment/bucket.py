@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from mangum.cli.deployment.aws import AWS, code_of, status_of
+from mangum.cli.deployment.aws import AWS, account_of, code_of, status_of
 from mangum.cli.deployment.errors import CommandError
 
 __all__ = ["create_bucket", "upload"]
@@ -20,23 +20,19 @@ _FORBIDDEN = 403
 
 
 async def create_bucket(aws: AWS, name: str) -> bool:
-    """Make a bucket that nobody else can read. Returns whether there was none.
+    """Make a bucket that nobody else can read, or block public access to the one that is there. Returns whether there
+    was none.
 
     Raises:
         CommandError: the name is somebody else's, or the bucket is in another region.
     """
+    named = {"Bucket": name, "ExpectedBucketOwner": await account_of(aws)}
     async with aws.client("s3") as s3:
-        if await _exists(s3, aws, name):
-            return False
-        place = {} if aws.region == _OWN_REGION else {"CreateBucketConfiguration": {"LocationConstraint": aws.region}}
-        try:
-            await s3.create_bucket(Bucket=name, **place)
-        except ClientError as error:
-            if code_of(error) == "BucketAlreadyExists":
-                raise _is_foreign(name) from None
-            raise
+        is_new = not await _exists(s3, aws, named)
+        if is_new:
+            await _create(s3, aws, name)
         await s3.put_public_access_block(
-            Bucket=name,
+            **named,
             PublicAccessBlockConfiguration={
                 "BlockPublicAcls": True,
                 "IgnorePublicAcls": True,
@@ -44,7 +40,17 @@ async def create_bucket(aws: AWS, name: str) -> bool:
                 "RestrictPublicBuckets": True,
             },
         )
-        return True
+        return is_new
+
+
+async def _create(s3: Any, aws: AWS, name: str) -> None:
+    place = {} if aws.region == _OWN_REGION else {"CreateBucketConfiguration": {"LocationConstraint": aws.region}}
+    try:
+        await s3.create_bucket(Bucket=name, **place)
+    except ClientError as error:
+        if code_of(error) == "BucketAlreadyExists":
+            raise _is_foreign(name) from None
+        raise
 
 
 async def upload(aws: AWS, bucket: str, key: str, file: Path, progress: Callable[[int], None]) -> bool:
@@ -54,13 +60,14 @@ async def upload(aws: AWS, bucket: str, key: str, file: Path, progress: Callable
     Raises:
         CommandError: the bucket is missing, in another region or somebody else's, or AWS cannot be reached.
     """
+    owned = {"Bucket": bucket, "ExpectedBucketOwner": await account_of(aws)}
     async with aws.client("s3") as s3:
-        if not await _exists(s3, aws, bucket):
+        if not await _exists(s3, aws, owned):
             raise CommandError(f"The bucket {bucket} is not there: `mangum create-bucket` makes it.")
-        if await _has(s3, bucket, key):
+        if await _has(s3, owned, key):
             return False
-        begun = await s3.create_multipart_upload(Bucket=bucket, Key=key, ContentType="application/zip")
-        named = {"Bucket": bucket, "Key": key, "UploadId": begun["UploadId"]}
+        begun = await s3.create_multipart_upload(**owned, Key=key, ContentType="application/zip")
+        named = {**owned, "Key": key, "UploadId": begun["UploadId"]}
         try:
             parts = await _send(s3, file, named, progress)
             await s3.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})
@@ -89,9 +96,10 @@ async def _abort(s3: Any, named: dict[str, str]) -> None:
         return
 
 
-async def _exists(s3: Any, aws: AWS, name: str) -> bool:
+async def _exists(s3: Any, aws: AWS, named: dict[str, str]) -> bool:
+    name = named["Bucket"]
     try:
-        found = await s3.head_bucket(Bucket=name)
+        found = await s3.head_bucket(**named)
     except ClientError as error:
         status = status_of(error)
         if status == _MISSING:
@@ -105,9 +113,9 @@ async def _exists(s3: Any, aws: AWS, name: str) -> bool:
     return True
 
 
-async def _has(s3: Any, bucket: str, key: str) -> bool:
+async def _has(s3: Any, owned: dict[str, str], key: str) -> bool:
     try:
-        await s3.head_object(Bucket=bucket, Key=key)
+        await s3.head_object(**owned, Key=key)
     except ClientError as error:
         if status_of(error) == _MISSING:
             return False
