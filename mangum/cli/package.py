@@ -39,6 +39,7 @@ def run_package(project: ProjectConfig, aws: AWS) -> None:
     from mangum.cli.deployment.build import digest, files_of
     from mangum.cli.deployment.errors import CommandError
     from mangum.cli.deployment.platform import MOST_UNZIPPED_BYTES
+    from mangum.cli.deployment.private_files import write_private
     from mangum.cli.deployment.template import template_text
 
     if not project.build_dir.is_dir():
@@ -46,7 +47,7 @@ def run_package(project: ProjectConfig, aws: AWS) -> None:
     unzipped = sum(path.stat().st_size for path, _ in files_of(project.build_dir))
     if unzipped > MOST_UNZIPPED_BYTES:
         raise CommandError(f"build/ has {size(unzipped)}, and Lambda takes {size(MOST_UNZIPPED_BYTES)}.")
-    project.template.write_text(template_text(project, "build/"), encoding="utf-8")
+    write_private(project.template, template_text(project, "build/"))  # `environment` may hold secrets
     typer.echo(f"Wrote {project.template.name}")
     key = f"{project.name}/{digest(project.build_dir)}.zip"
     with tempfile.TemporaryDirectory(prefix="mangum-") as folder:
@@ -57,5 +58,5 @@ def run_package(project: ProjectConfig, aws: AWS) -> None:
     what = "Uploaded" if is_new else "There already:"
     typer.echo(f"{what} s3://{project.bucket_name}/{key} ({size(zipped)})")
     code = {"Bucket": project.bucket_name, "Key": key}
-    project.packaged_template.write_text(template_text(project, code), encoding="utf-8")
+    write_private(project.packaged_template, template_text(project, code))
     typer.echo(f"Wrote {project.packaged_template.name}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import mangum
 from mangum.cli.deployment.config import FILE_NAMES, read_config
 from mangum.cli.deployment.errors import CommandError
+from mangum.cli.deployment.private_files import write_private
 
 __all__ = ["NewProject", "suggested_bucket", "write_project"]
 
@@ -105,7 +106,7 @@ def write_project(folder: Path, project: NewProject, *, force: bool) -> list[Pat
     )
     draft = folder / f".{config.name}.draft"
     try:
-        draft.write_text(text, encoding="utf-8")
+        write_private(draft, text)  # `environment` may get secrets
         read_config(draft)  # says what cannot be, before anything else is written
         os.replace(draft, config)
         written = [config]
