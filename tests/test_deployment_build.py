@@ -18,47 +18,29 @@ from mangum.cli.deployment import build as build_module
 from mangum.cli.deployment import requirements as requirements_module
 from mangum.cli.deployment.archive import write_archive
 from mangum.cli.deployment.build import WRAPPER, build, digest
-from mangum.cli.deployment.config import ProjectConfig
 from mangum.cli.deployment.errors import CommandError
+from mangum.cli.deployment.import_check import runs_here
 from mangum.cli.deployment.platform import Platform
-from mangum.cli.deployment.pruning import prune
 from mangum.cli.deployment.requirements import install_requirements
 from tests.command_line import run
+from tests.projects import HANDLER, OWN, config, folder, names, tree
 
-OWN = f"python{sys.version_info.major}.{sys.version_info.minor}"
-HANDLER = "def handler(event, context):\n    return {'statusCode': 200, 'body': 'fine'}\n"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "app").mkdir()
-    (tmp_path / "app" / "asgi.py").write_text(HANDLER)
-    return tmp_path
-
-
-def config(folder: Path, **settings: Any) -> ProjectConfig:
-    fixed: dict[str, Any] = {
-        "folder": folder,
-        "name": "hello",
-        "bucket_name": "hello-code",
-        "region_name": "eu-west-1",
-        "runtime": OWN,
-    }
-    return ProjectConfig(**fixed | settings)
-
-
-def names(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+__all__ = ["folder"]  # a fixture
 
 
 class TestCode:
     def test_code_alone(self, folder: Path) -> None:
-        for name in (".hidden", "__pycache__", "venv", "templates"):
+        for name in (".well-known", "__pycache__", "venv", ".git", "templates"):
             (folder / "app" / name).mkdir()
             (folder / "app" / name / "x.html").write_text("x")
+        (folder / "app" / "venv" / "pyvenv.cfg").write_text("")
+        for name in (".env", ".chainlit", "compiled.pyc", "templates/.DS_Store"):
+            (folder / "app" / name).write_text("x")
         built = build(config(folder))
         cached = f"__pycache__/asgi.{sys.implementation.cache_tag}.pyc"
-        assert names(built.folder) == {"asgi.py", "templates/x.html", cached}
+        copied = {"asgi.py", "compiled.pyc", "templates/x.html", ".well-known/x.html", ".chainlit"}
+        assert names(built.folder) == {*copied, cached}
+        assert built.left_out == [".env", ".git", "venv", "templates/.DS_Store"]
         assert (built.installer, built.is_compiled) == (None, True)
         assert built.size == sum(path.stat().st_size for path in built.folder.rglob("*") if path.is_file())
         assert list(folder.glob(".build*")) == []
@@ -134,6 +116,7 @@ class TestCode:
         package = folder / "app" / "package"
         package.mkdir()
         (package / "__init__.py").write_text(code)
+        (folder / "app" / "x.py").write_text(HANDLER)
         assert "package/__init__.py" in names(build(config(folder, handler="package.handler")).folder)
 
     def test_streaming_needs_the_runtime(self, folder: Path) -> None:
@@ -159,8 +142,11 @@ class TestRequirements:
         found = names(built.folder)
         assert "idna/core.py" in found
         assert "idna-3.10.dist-info/METADATA" in found
-        assert not [name for name in found if name.startswith(("bin/", "boto", "s3transfer", "jmespath"))]
-        assert not [name for name in found if name.endswith(("/RECORD", "/INSTALLER"))]
+        assert {"boto3/session.py", "botocore/session.py", "s3transfer/manager.py"} <= found
+        assert not [name for name in found if name.startswith("bin/") or name.endswith("/INSTALLER")]
+        record = (built.folder / "idna-3.10.dist-info" / "RECORD").read_text().splitlines()
+        assert all((built.folder / line.split(",")[0]).is_file() for line in record)
+        assert any(line.startswith("idna/core.py,sha256=") for line in record)
         assert built.installer in ("pip", "uv")
         assert build(config(folder), installs=False).folder.joinpath("idna").exists() is False
 
@@ -195,6 +181,65 @@ class TestRequirements:
         assert message in str(caught.value)
         assert not (folder / "build").exists()
 
+    @pytest.mark.parametrize("has_uv", [False, True], ids=["pip", "uv"])
+    def test_a_local_package_is_copied_and_not_pointed_at(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, has_uv: bool
+    ) -> None:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}" if has_uv else "/usr/bin:/bin"
+        monkeypatch.setenv("PATH", path)
+        monkeypatch.setenv("UV_CACHE_DIR", str(folder / "cache"))
+        monkeypatch.chdir(folder)
+        (folder / "shared" / "shared").mkdir(parents=True)
+        (folder / "shared" / "shared" / "__init__.py").write_text("")
+        (folder / "shared" / "pyproject.toml").write_text(
+            '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+            '[project]\nname = "shared"\nversion = "1.0"\n'
+        )
+        (folder / "requirements.txt").write_text("-e ./shared\n")
+        with pytest.raises(CommandError, match=r"^shared: requirements\.txt asks for this with -e"):
+            build(config(folder))
+        subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "./shared"], check=True)
+        (folder / "requirements.txt").write_text("./shared-1.0-py3-none-any.whl\n")
+        built = build(config(folder))
+        assert built.installer == ("uv" if has_uv else "pip")
+        assert "shared/__init__.py" in names(built.folder)
+
+    def test_an_old_kind_of_editable_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "easy-install.pth").write_text("/home/me/shared\n")
+        (tmp_path / "package.pth").write_text("import package\n./relative\n")
+        done = subprocess.CompletedProcess([], 0, "", "")
+        monkeypatch.setattr(subprocess, "run", lambda command, **options: done)
+        with pytest.raises(CommandError, match=r"^/home/me/shared: r\.txt asks for this with -e"):
+            install_requirements(Path("r.txt"), tmp_path, Platform("python3.12", "arm64"))
+
+    @pytest.mark.parametrize(
+        ("name", "text", "remedy"),
+        [
+            ("uv.lock", "", "uv export "),
+            ("poetry.lock", "", "poetry export "),
+            ("app/pdm.lock", "", "pdm export "),
+            ("Pipfile", "", "pipenv requirements"),
+            ("pyproject.toml", '[project]\ndependencies = ["idna"]\n', "uv pip compile pyproject.toml"),
+            ("pyproject.toml", '[project]\ndynamic = ["dependencies"]\n', "uv pip compile pyproject.toml"),
+            ("pyproject.toml", '[tool.poetry.dependencies]\npython = "*"\nidna = "*"\n', "uv pip compile"),
+            ("pyproject.toml", "[", "pyproject.toml is invalid"),
+        ],
+    )
+    def test_requirements_elsewhere_are_not_passed_over(self, folder: Path, name: str, text: str, remedy: str) -> None:
+        (folder / name).write_text(text)
+        with pytest.raises(CommandError) as caught:
+            build(config(folder))
+        assert remedy in str(caught.value)
+        build(config(folder), installs=False)
+        (folder / "requirements.txt").write_text("")
+        build(config(folder))
+
+    def test_a_project_without_requirements(self, folder: Path) -> None:
+        (folder / "pyproject.toml").write_text(
+            '[tool.poetry.dependencies]\npython = "^3.11"\n[project]\nname = "x"\ndependencies = []\n'
+        )
+        assert build(config(folder)).installer is None
+
     def test_an_installer_that_does_not_end(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / "requirements.txt").write_text("idna\n")
         monkeypatch.setattr(requirements_module, "_INSTALL_S", 0.0)
@@ -219,7 +264,7 @@ class TestRequirements:
             assert command[:3] == ["/bin/uv", "pip", "install"]
             assert "aarch64-manylinux_2_34" in command
         else:
-            assert command[:4] == [sys.executable, "-m", "pip", "install"]
+            assert command[:5] == [sys.executable, "-P", "-m", "pip", "install"]
             assert command[command.index("--platform") + 1] == "manylinux_2_34_aarch64"
         assert ("3.12" in command, ":all:" in command) == (True, True)
 
@@ -228,34 +273,6 @@ def test_platforms() -> None:
     assert Platform("python3.11", "x86_64").tags[0] == "manylinux_2_26_x86_64"
     assert Platform("python3.13", "arm64").tags[0] == "manylinux_2_34_aarch64"
     assert Platform("python3.13", "arm64").tags[-1] == "manylinux2014_aarch64"
-
-
-def test_what_another_needs_is_not_left_out(tmp_path: Path) -> None:
-    for name in ("botocore", "jmespath", "aiobotocore"):
-        (tmp_path / name).mkdir()
-        info = tmp_path / f"{name}-1.0.dist-info"
-        info.mkdir()
-        needed = {"aiobotocore": "Requires-Dist: botocore<2,>=1\n", "botocore": "Requires-Dist: jmespath\n"}
-        (info / "METADATA").write_text(f"Name: {name}\n{needed.get(name, '')}")
-    prune(tmp_path)
-    assert (tmp_path / "botocore").is_dir()
-    (tmp_path / "aiobotocore-1.0.dist-info" / "METADATA").write_text("Requires-Dist: botocore; extra == 'x'\n")
-    prune(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"aiobotocore", "aiobotocore-1.0.dist-info"}
-
-
-def test_tests_of_packages_are_left_out(tmp_path: Path) -> None:
-    for name in ("package/tests", "package/sub/test", "package/data/tests"):
-        (tmp_path / name).mkdir(parents=True)
-        if "data" not in name:
-            (tmp_path / name / "__init__.py").write_text("")
-    prune(tmp_path)
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [
-        "package",
-        "package/data",
-        "package/data/tests",
-        "package/sub",
-    ]
 
 
 class TestCommand:
@@ -274,6 +291,24 @@ class TestCommand:
         assert f"Building for {OWN} on x86_64 ..." in result.stdout
         assert "  4 more\n" in result.stdout
         assert "of 250.0 MB that Lambda takes" in result.stdout
+        assert "Left out" not in result.stdout
+
+    def test_what_was_left_out_is_named(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def install(requirements: Path, target: Path, platform: Platform) -> str:
+            for number in range(10):
+                tree(target, {f"package{number}/tests/__init__.py": ""})
+            tree(target, {"boto3/__init__.py": "", "botocore/data.json": "x" * 2048})
+            return "pip"
+
+        monkeypatch.setattr(build_module, "install_requirements", install)
+        tree(folder, {"requirements.txt": "", "app/.env": "", "app/asgi.py": "1 / 0\nhandler = None"})
+        result = run("build")
+        assert "Left out of app/: .env\n" in result.stdout
+        assert "Left out, since nothing imports it: package0.tests, package1.tests, " in result.stdout
+        assert " and 2 more\n" in result.stdout
+        assert "boto3 and botocore are 2 KB of it. Lambda has its own" in result.stderr
+        if runs_here(Platform(OWN, "x86_64")):
+            assert "is not known: ZeroDivisionError: division by zero (asgi.py:1).\n" in result.stderr
 
     def test_what_is_too_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("mangum.cli.deployment.platform.MOST_UNZIPPED_BYTES", 10)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from mangum.cli.options import ConfigPath, command, project_of
+from mangum.cli.options import Check, ConfigPath, Pip, command, project_of
 from mangum.cli.output import size
 
 if TYPE_CHECKING:
@@ -19,14 +19,15 @@ _MOST_SHOWN = 8
 
 def build(
     config: ConfigPath = None,
-    pip: Annotated[bool, typer.Option(help="Install the requirements.")] = True,
+    pip: Pip = True,
+    check: Check = True,
 ) -> None:
     """Put code and requirements together in build/, for Lambda's platform."""
     with command("build"):
-        run_build(project_of(config), installs=pip)
+        run_build(project_of(config), installs=pip, checks=check)
 
 
-def run_build(project: ProjectConfig, *, installs: bool) -> None:
+def run_build(project: ProjectConfig, *, installs: bool, checks: bool) -> None:
     """The command, for a project.
 
     Raises:
@@ -36,7 +37,11 @@ def run_build(project: ProjectConfig, *, installs: bool) -> None:
     from mangum.cli.deployment.platform import MOST_UNZIPPED_BYTES
 
     typer.echo(f"Building for {project.runtime} on {project.architecture} ...")
-    built = build_project(project, installs=installs)
+    built = build_project(project, installs=installs, checks=checks)
+    if built.left_out:
+        typer.echo(f"Left out of {project.code_dir}/: {_names(built.left_out)}")
+    if built.unused_tests:
+        typer.echo(f"Left out, since nothing imports it: {_names(built.unused_tests)}")
     for name, bytes_ in list(built.sizes.items())[:_MOST_SHOWN]:
         typer.echo(f"  {size(bytes_):>9}  {name}")
     if len(built.sizes) > _MOST_SHOWN:
@@ -45,8 +50,22 @@ def run_build(project: ProjectConfig, *, installs: bool) -> None:
     typer.echo(f"build/: {size(built.size)} of {size(MOST_UNZIPPED_BYTES)} that Lambda takes, {built.digest[:12]}")
     if built.size > MOST_UNZIPPED_BYTES:
         typer.echo("It is too large for Lambda: leave out requirements, or use a container image.", err=True)
+    if "boto3" in built.sizes:
+        bytes_ = built.sizes["boto3"] + built.sizes.get("botocore", 0)
+        typer.echo(
+            f"boto3 and botocore are {size(bytes_)} of it. Lambda has its own: take boto3 out of the requirements "
+            "unless this version is needed.",
+            err=True,
+        )
+    if built.unchecked is not None:
+        typer.echo(f"Whether the handler can be imported in Lambda is not known: {built.unchecked}.", err=True)
     if not built.is_compiled:
         typer.echo(
             f"Without bytecode, since there is no {project.runtime} on this machine: its cold starts take longer.",
             err=True,
         )
+
+
+def _names(names: list[str]) -> str:
+    more = len(names) - _MOST_SHOWN
+    return ", ".join(names[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")

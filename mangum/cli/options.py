@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJSON",
+    "Check",
     "ConfigPath",
     "EndpointURL",
+    "Pip",
     "Profile",
     "Region",
     "StoreDSN",
@@ -44,6 +46,8 @@ StoreDSN = Annotated[
         rich_help_panel="The function",
     ),
 ]
+Pip = Annotated[bool, typer.Option(help="Install the requirements.")]
+Check = Annotated[bool, typer.Option(help="Import the handler from what was built, where this machine can.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

@@ -14,17 +14,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mangum.cli.deployment.application_code import copy_code
 from mangum.cli.deployment.config import ProjectConfig
 from mangum.cli.deployment.errors import CommandError
+from mangum.cli.deployment.import_check import check_import, runs_here
 from mangum.cli.deployment.platform import Platform
-from mangum.cli.deployment.pruning import prune
-from mangum.cli.deployment.requirements import install_requirements
+from mangum.cli.deployment.pruning import prune, remove_records, test_packages
+from mangum.cli.deployment.requirements import check_requirements, install_requirements
 
 __all__ = ["WRAPPER", "Build", "build", "digest", "files_of"]
 
 WRAPPER = "mangum/runtime/wrapper"  # for AWS_LAMBDA_EXEC_WRAPPER
 _COMPILE_S = 600.0
-_NOT_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "venv")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,9 @@ class Build:
     installer: str | None  # "uv", "pip"
     is_compiled: bool
     sizes: dict[str, int]  # bytes, of what lies at the top, largest first
+    left_out: list[str]  # of the code's folder: names of files and folders
+    unused_tests: list[str]  # of the requirements: packages that were left out, since nothing imports them
+    unchecked: str | None  # why it is not known whether the handler can be imported; `None` if it is or was not asked
 
     @property
     def size(self) -> int:
@@ -43,33 +47,45 @@ class Build:
         return sum(self.sizes.values())
 
 
-def build(config: ProjectConfig, *, installs: bool = True) -> Build:
+def build(config: ProjectConfig, *, installs: bool = True, checks: bool = True) -> Build:
     """Put code and requirements together in `build`, which is replaced when all is well.
 
     Args:
         config: The project.
         installs: Whether requirements are installed.
+        checks: Whether the handler is imported from what was built, where Lambda's platform can run on this machine.
+            Without requirements it is not.
 
     Raises:
-        CommandError: the handler is not there, or requirements cannot be installed.
+        CommandError: the handler is not there or cannot be imported, requirements cannot be installed, or a link leads
+            out of the project.
     """
     _check_handler(config)
     platform = Platform(config.runtime, config.architecture)
+    python = _interpreter(platform)
     with _draft(config.build_dir) as draft:
-        installer = None
-        if installs and config.requirements.is_file():
+        installer, tests = None, []
+        if installs and check_requirements(config):
             installer = install_requirements(config.requirements, draft, platform)
-            prune(draft)
-        shutil.copytree(config.code, draft, ignore=_NOT_CODE, dirs_exist_ok=True)
+            remove_records(draft)
+            tests = [path for path in test_packages(draft) if not (config.code / path.relative_to(draft)).exists()]
+        left_out = copy_code(config, draft)
+        unused_tests = prune(draft, tests)
         if config.streaming:
             _check_runtime(draft)
-        is_compiled = _compile(draft, platform)
+        unchecked = None
+        if installs and checks and python is not None and runs_here(platform):
+            unchecked = check_import(config, draft, python)
+        is_compiled = _compile(draft, python)
         return Build(
             folder=config.build_dir,
             digest=digest(draft),
             installer=installer,
             is_compiled=is_compiled,
             sizes=_sizes(draft),
+            left_out=left_out,
+            unused_tests=unused_tests,
+            unchecked=unchecked,
         )
 
 
@@ -83,8 +99,17 @@ def digest(folder: Path) -> str:
 
 
 def files_of(folder: Path) -> list[tuple[Path, str]]:
-    """The files below a folder with their names in it, in the order of the names."""
-    found = [(path, path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file()]
+    """The files below a folder with their names in it, in the order of the names.
+
+    Raises:
+        CommandError: there is a symbolic link, which no build makes.
+    """
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise CommandError(f"{folder.name}/{path.relative_to(folder)} is a link: run `mangum build` again.")
+        if path.is_file():
+            found.append((path, path.relative_to(folder).as_posix()))
     return sorted(found, key=lambda item: item[1])
 
 
@@ -139,13 +164,12 @@ def _check_runtime(folder: Path) -> None:
     (folder / WRAPPER).chmod(0o755)
 
 
-def _compile(folder: Path, platform: Platform) -> bool:
+def _compile(folder: Path, python: str | None) -> bool:
     """Bytecode beside the sources, for a folder that cannot be written to: Lambda's Python then takes it without a look
     at the source. It has to be of the same version of Python."""
-    python = _interpreter(platform)
     if python is None:
         return False
-    command = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    command = [python, "-P", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     command += ["-s", str(folder), "-p", "/var/task", str(folder)]
     # Sets in bytecode have the order of their hashes: the same seed, the same bytes.
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}

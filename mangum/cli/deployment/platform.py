@@ -42,6 +42,11 @@ class Platform:
         return self.tags[0]
 
     @property
+    def glibc_minor(self) -> int:
+        """The minor version of the C library there, which is glibc 2."""
+        return _GLIBC.get(self.runtime, _GLIBC_2023)
+
+    @property
     def name_for_uv(self) -> str:
         """The newest that runs there of those that uv knows, which are few."""
         return "manylinux2014" if self.runtime in _GLIBC else f"manylinux_2_{_GLIBC_2023}"
@@ -49,6 +54,6 @@ class Platform:
     @property
     def tags(self) -> list[str]:
         """Platform tags of the wheels that run there, best first: PEP 600."""
-        newest = _GLIBC.get(self.runtime, _GLIBC_2023)
-        tags = [f"manylinux_2_{minor}_{self.machine}" for minor in range(newest, _OLDEST_GLIBC - 1, -1)]
+        minors = range(self.glibc_minor, _OLDEST_GLIBC - 1, -1)
+        tags = [f"manylinux_2_{minor}_{self.machine}" for minor in minors]
         return [*tags, f"manylinux2014_{self.machine}"]

@@ -1,49 +1,71 @@
-"""What is left out of a function's folder: what Lambda brings along, and what no function needs."""
+"""What is left out of a function's folder: what no function needs."""
 
 from __future__ import annotations
 
-import re
+import csv
+import io
+import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["prune"]
+from mangum.cli.deployment.references import unreferenced
 
-# Lambda's Python runtimes have these: https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
-_OF_THE_RUNTIME = frozenset({"boto3", "botocore", "jmespath", "s3transfer"})
-_FOLDERS = ("__pycache__", "bin")
-_TESTS = ("tests", "test")
-# Licences and metadata stay: `importlib.metadata` reads the latter.
-_RECORDS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
-_REQUIREMENT = re.compile(r"^Requires-Dist: *([\w.-]+)(.*)$", re.MULTILINE)
+__all__ = ["prune", "remove_records", "test_packages"]
+
+_TESTS = ("test", "tests")
+_SCRIPTS = "bin"
+_RECORD = "RECORD"
+_OF_INSTALLERS = ("INSTALLER", "REQUESTED", "direct_url.json")  # which differ between machines
 
 
-def prune(folder: Path) -> None:
-    """Take it out of a folder that requirements were installed into."""
+def test_packages(folder: Path) -> list[Path]:
+    """The packages named `test` or `tests` inside of other packages; of nested ones the outermost."""
+    found = []
+    for top in [path for path in folder.iterdir() if path.is_dir()]:
+        for parent, names, _ in os.walk(top):
+            tests = [name for name in names if name in _TESTS and (Path(parent, name) / "__init__.py").is_file()]
+            names[:] = [name for name in names if name not in tests]
+            found += [Path(parent, name) for name in tests]
+    return found
+
+
+def prune(folder: Path, packages: Iterable[Path]) -> list[str]:
+    """Remove those of these test packages that nothing in the folder refers to. Returns their names."""
+    removed = unreferenced(folder, packages)
+    for package in removed:
+        shutil.rmtree(package)
+    _shorten_records(folder)
+    return [".".join(package.relative_to(folder).parts) for package in removed]
+
+
+def remove_records(folder: Path) -> None:
+    """Remove what an installer writes about itself and about this machine: the scripts of packages begin with the path
+    of this machine's Python, and cannot run in Lambda. Programs in the same folder stay."""
     for info in folder.glob("*.dist-info"):
-        for name in _RECORDS:
+        for name in _OF_INSTALLERS:
             (info / name).unlink(missing_ok=True)
-    for name in _FOLDERS:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for package in [path for path in folder.iterdir() if path.is_dir() and not path.name.endswith(".dist-info")]:
-        for name in _TESTS:
-            for tests in [path for path in package.rglob(name) if (path / "__init__.py").is_file()]:
-                shutil.rmtree(tests)
-    if not _needs_its_own(folder):
-        for path in [path for path in folder.iterdir() if _distribution(path) in _OF_THE_RUNTIME]:
-            shutil.rmtree(path)
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    scripts = folder / _SCRIPTS
+    if scripts.is_dir():
+        for path in [path for path in scripts.iterdir() if path.is_file() and _is_python_script(path)]:
+            path.unlink()
+        if not any(scripts.iterdir()):
+            scripts.rmdir()
 
 
-def _needs_its_own(folder: Path) -> bool:
-    """Whether anything else needs a version of its own of what the runtime brings: aiobotocore does, of botocore."""
-    for metadata in folder.glob("*.dist-info/METADATA"):
-        if _distribution(metadata.parent) not in _OF_THE_RUNTIME:
-            needed = _REQUIREMENT.findall(metadata.read_text(encoding="utf-8"))
-            if any(name.lower() in _OF_THE_RUNTIME and "extra ==" not in rest for name, rest in needed):
-                return True
-    return False
+def _is_python_script(path: Path) -> bool:
+    """Whether its interpreter is Python: in the first line, or where its path is too long for that in the second."""
+    with path.open("rb") as file:
+        begin = file.read(2048)
+    return begin.startswith(b"#!") and b"python" in b"\n".join(begin.split(b"\n", 2)[:2])
 
 
-def _distribution(path: Path) -> str:
-    """Whose a package or its metadata is."""
-    name = path.name.removesuffix(".dist-info")
-    return (name.rpartition("-")[0] if name != path.name else name).lower()
+def _shorten_records(folder: Path) -> None:
+    """Keep the lines of files that are there: `importlib.metadata` finds the modules of a distribution by them."""
+    for record in folder.glob(f"*.dist-info/{_RECORD}"):
+        with record.open(newline="", encoding="utf-8") as file:
+            kept = [row for row in csv.reader(file) if row and (folder / row[0]).is_file()]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(kept)
+        record.write_text(text.getvalue(), encoding="utf-8")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+from mangum.cli.deployment.config import ProjectConfig
 from mangum.cli.deployment.errors import CommandError
 from mangum.cli.deployment.platform import Platform
 
-__all__ = ["install_requirements"]
+__all__ = ["check_requirements", "install_requirements"]
 
 _INSTALL_S = 900.0
 
@@ -23,12 +26,59 @@ _MISSING = (
     re.compile(r"(?:Because|because) there (?:is|are) no versions? of (?P<name>[\w.-]+)"),
 )
 
+# Where other tools keep requirements, and what writes requirements.txt of them.
+_OTHERS = {
+    "uv.lock": "uv export --no-dev --no-editable --no-emit-project --no-hashes -o requirements.txt",
+    "poetry.lock": "poetry export --without-hashes -o requirements.txt",
+    "pdm.lock": "pdm export --prod --without-hashes -o requirements.txt",
+    "Pipfile.lock": "pipenv requirements > requirements.txt",
+    "Pipfile": "pipenv requirements > requirements.txt",
+    "pylock.toml": "uv pip compile pyproject.toml -o requirements.txt",
+    "requirements.in": "uv pip compile requirements.in -o requirements.txt",
+}
+_PROJECT = "pyproject.toml"
+_OF_PROJECT = "uv pip compile pyproject.toml -o requirements.txt"
+
+
+def check_requirements(config: ProjectConfig) -> bool:
+    """Whether there is a requirements.txt.
+
+    Raises:
+        CommandError: there is none, and the project has its requirements elsewhere.
+    """
+    if config.requirements.is_file():
+        return True
+    for folder in (config.code, config.folder):
+        for name, remedy in _OTHERS.items():
+            if (folder / name).is_file():
+                raise _has_others(name, remedy)
+        if (folder / _PROJECT).is_file() and _has_dependencies(folder / _PROJECT):
+            raise _has_others(_PROJECT, _OF_PROJECT)
+    return False
+
+
+def _has_others(name: str, remedy: str) -> CommandError:
+    return CommandError(
+        f"{name} has requirements, and there is no requirements.txt, which is what `mangum build` installs: `{remedy}` "
+        "writes one. --no-pip builds without requirements."
+    )
+
+
+def _has_dependencies(path: Path) -> bool:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CommandError(f"{path.name} is invalid: {error}.") from None
+    project = document.get("project", {})
+    poetry = document.get("tool", {}).get("poetry", {}).get("dependencies", {})
+    return bool(project.get("dependencies") or "dependencies" in project.get("dynamic", ()) or set(poetry) - {"python"})
+
 
 def install_requirements(requirements: Path, target: Path, platform: Platform) -> str:
     """Install into a folder, with uv if that is there, else with pip. Returns which it was.
 
     Raises:
-        CommandError: a requirement has no wheel for the platform, or the installer failed.
+        CommandError: a requirement has no wheel for the platform or is editable, or the installer failed.
     """
     uv = shutil.which("uv")
     name, command = ("pip", _pip(platform)) if uv is None else ("uv", _uv(uv, platform))
@@ -39,11 +89,33 @@ def install_requirements(requirements: Path, target: Path, platform: Platform) -
         raise CommandError(f"{name} had not ended after {_INSTALL_S / 60:.0f} minutes.") from None
     if done.returncode:
         raise CommandError(_explain(name, done.stdout + done.stderr, requirements, platform))
+    _refuse_editable(target, requirements)
     return name
 
 
+def _refuse_editable(target: Path, requirements: Path) -> None:
+    """An editable requirement is a path of this machine, which Lambda does not have."""
+    paths = [
+        line
+        for file in target.glob("*.pth")
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
+        if Path(line).is_absolute()
+    ]
+    # https://packaging.python.org/en/latest/specifications/direct-url/
+    names = [
+        file.parent.name.partition("-")[0]
+        for file in target.glob("*.dist-info/direct_url.json")
+        if json.loads(file.read_bytes()).get("dir_info", {}).get("editable")
+    ]
+    if names or paths:
+        raise CommandError(
+            f"{', '.join(sorted(names) or sorted(paths))}: {requirements.name} asks for this with -e, which leaves the "
+            "code on this machine. Name a wheel in its place: `pip wheel --no-deps PATH` makes one."
+        )
+
+
 def _pip(platform: Platform) -> list[str]:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    command = [sys.executable, "-P", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     command += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", platform.python_version]
     for tag in platform.tags:
         command += ["--platform", tag]
