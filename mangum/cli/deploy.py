@@ -20,6 +20,7 @@ from mangum.cli.options import (
     project_of,
 )
 from mangum.cli.output import is_for_people, print_json
+from mangum.local.printable import printable
 
 if TYPE_CHECKING:
     from mangum.cli.deployment.aws import AWS
@@ -90,7 +91,7 @@ def tell_event(event: Event) -> None:
     """A line of what happens to a stack, beside the output proper."""
     reason = f"  {event.reason}" if event.reason else ""
     line = f"{event.status:<24} {event.name}  {event.kind}{reason}"
-    typer.secho(line, err=True, fg="red" if event.has_failed and is_for_people() else None)
+    typer.secho(printable(line), err=True, fg="red" if event.has_failed and is_for_people() else None)
 
 
 def print_outputs(outputs: dict[str, str], *, as_json: bool) -> None:

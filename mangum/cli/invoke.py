@@ -17,6 +17,7 @@ from mangum.cli.output import print_json
 from mangum.exceptions import ConfigurationError
 from mangum.local.function import EventTooLarge, FunctionFailed, FunctionSettings, own_region
 from mangum.local.invocations import Invocation
+from mangum.local.printable import printable_lines
 
 __all__ = ["invoke"]
 
@@ -43,10 +44,10 @@ def invoke(
             )
             answer = asyncio.run(_run(settings, invocation))
     except ConfigurationError as error:
-        typer.echo(f"mangum invoke: {error}", err=True)
+        typer.echo(f"mangum invoke: {printable_lines(str(error))}", err=True)
         raise typer.Exit(2) from None
     except (FunctionFailed, EventTooLarge) as error:
-        typer.echo(f"mangum invoke: {error}", err=True)
+        typer.echo(f"mangum invoke: {printable_lines(str(error))}", err=True)
         raise typer.Exit(1) from None
     print_json(json.loads(answer))
     typer.echo(f"{invocation.duration_ms:.1f} ms, after {invocation.init_ms:.0f} ms of init", err=True)

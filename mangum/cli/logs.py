@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mangum.cli.options import ConfigPath, EndpointURL, Profile, Region, aws_of, command, project_of
+from mangum.local.printable import printable_lines
 
 if TYPE_CHECKING:
     from mangum.cli.deployment.aws import AWS
@@ -48,4 +49,4 @@ async def _show(aws: AWS, name: str, start_ms: int, *, follow: bool) -> None:
     async with aws.client("logs") as client:
         async for event in log_lines(client, group, start_ms, follow=follow):
             clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["timestamp"] / 1000))
-            typer.echo(f"{clock}  {event['message'].rstrip()}")
+            typer.echo(f"{clock}  {printable_lines(event['message'].rstrip())}")

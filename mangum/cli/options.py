@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mangum.local.printable import printable_lines
+
 if TYPE_CHECKING:
     from mangum.cli.deployment.aws import AWS
     from mangum.cli.deployment.config import ProjectConfig
@@ -64,7 +66,7 @@ def command(name: str) -> Iterator[None]:
     try:
         yield
     except CommandError as error:
-        typer.echo(f"mangum {name}: {error}", err=True)
+        typer.echo(f"mangum {name}: {printable_lines(str(error))}", err=True)
         raise typer.Exit(1) from None
 
 

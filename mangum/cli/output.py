@@ -22,6 +22,7 @@ def is_for_people() -> bool:
 def print_json(value: Any) -> None:
     """In colour on a terminal that wants it, plain in a pipe."""
     document = json.dumps(value, indent=2, ensure_ascii=False)
+    document = document.encode(errors="backslashreplace").decode()  # halves of surrogate pairs, as JSON escapes them
     if is_for_people():
         from rich.console import Console  # 50 ms, which a pipe need not wait for
 
