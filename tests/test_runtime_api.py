@@ -165,15 +165,15 @@ class TestEvents:
 
     async def test_an_answer_in_pieces(self, runtime: Runtime) -> None:
         delivery, _ = await runtime.next()
-        head = b"POST /2018-06-01/runtime/invocation/the-request/response HTTP/1.1\r\nHost: x\r\n"
+        head = b"POST /2018-06-01/runtime/invocation/the-request/response HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         got = await runtime.send(head, b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n1\r\n", b"2\r\n23\r\n0\r\n\r\n")
         assert got.startswith(b"HTTP/1.1 202 ")
         assert await delivery.answer == "123"
 
     async def test_a_runtime_that_waits_for_100_continue(self, runtime: Runtime) -> None:
         delivery, _ = await runtime.next()
-        head = b"POST /2018-06-01/runtime/invocation/the-request/response HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
-        got = await runtime.send(head + b"Expect: 100-continue\r\n\r\n")
+        head = b"POST /2018-06-01/runtime/invocation/the-request/response HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        got = await runtime.send(head + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
         assert got.startswith(b"HTTP/1.1 100 ")
         with pytest.raises(FunctionFailed, match=r"Runtime\.TruncatedResponse"):
             await delivery.answer
@@ -232,16 +232,16 @@ class TestRefusals:
         assert await runtime.send() == b""
 
     async def test_it_is_closed_as_asked(self, runtime: Runtime) -> None:
-        got = await runtime.send(b"GET /other HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        got = await runtime.send(b"GET /other HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         assert got.count(b"HTTP/1.1 404 ") == 1
 
     async def test_several_requests_at_once(self, runtime: Runtime) -> None:
-        got = await runtime.send(b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+        got = await runtime.send(b"GET /other HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 3)
         assert got.count(b"HTTP/1.1 404 ") == 3
 
     async def test_an_end_within_another_request(self, runtime: Runtime) -> None:
         delivery, _ = await runtime.next()
-        await runtime.send(b"POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n1")
+        await runtime.send(b"POST /other HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\n\r\n1")
         assert not delivery.answer.done()
 
 
@@ -383,7 +383,7 @@ class TestStreams:
     )
     async def test_its_trailers(self, runtime: Runtime, trailers: bytes, failure: str) -> None:
         delivery, _ = await runtime.next()
-        head = f"POST {self.PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n".encode()
+        head = f"POST {self.PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n".encode()
         mode = b"Lambda-Runtime-Function-Response-Mode: streaming\r\n\r\n"
         got = await runtime.send(head + mode, b"a\r\n{}" + bytes(8) + b"\r\n", b"0\r\n" + trailers + b"\r\n")
         assert got.startswith(b"HTTP/1.1 202 ")
@@ -394,7 +394,7 @@ class TestStreams:
 
     async def test_one_that_breaks_off(self, runtime: Runtime) -> None:
         delivery, _ = await runtime.next()
-        head = f"POST {self.PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n".encode()
+        head = f"POST {self.PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n".encode()
         mode = b"Lambda-Runtime-Function-Response-Mode: streaming\r\n\r\n"
         await runtime.send(head + mode, b"a\r\n{}" + bytes(8) + b"\r\n", b"5\r\nab")
         answer = await delivery.answer

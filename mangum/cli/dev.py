@@ -40,6 +40,13 @@ def dev(
     target: Annotated[str, typer.Argument(help="What to run: an ASGI application or a Mangum, as module:attribute.")],
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free one.")] = 8000,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Answer to this name too, beside localhost; .example.com is a domain with its subdomains. As often as "
+            "needed."
+        ),
+    ] = None,
     dashboard: Annotated[bool, typer.Option(help="Show the invocations at /_mangum, to this machine only.")] = True,
     source: Annotated[
         SourceName, typer.Option(help="The front door of AWS to stand in for.", rich_help_panel=_FRONT)
@@ -122,6 +129,7 @@ def dev(
         folder=Path.cwd(),
         host=host,
         port=port,
+        allowed_hosts=tuple(allowed_host or ()),
         has_dashboard=dashboard,
         source=source.value,
         stage=stage,

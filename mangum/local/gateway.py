@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
+from mangum.local.hosts import AllowedHosts
 from mangum.local.websockets.management import ConnectionsAPI
 from mangum.types import ASGI, Receive, Scope, Send
 
 __all__ = ["Gateway", "Part"]
+
+logger: logging.Logger = logging.getLogger("mangum.local")
 
 _DASHBOARD = b"/_mangum"
 
@@ -24,7 +29,7 @@ class Part(Protocol):
 
 class Gateway:
     """An ASGI application of its parts: the front door for HTTP requests, the WebSocket API with its `@connections`,
-    and the page at /_mangum, if there is one."""
+    and the page at /_mangum, if there is one. Requests for hosts that are not allowed get a 403."""
 
     def __init__(
         self,
@@ -33,15 +38,24 @@ class Gateway:
         connections: ASGI,
         dashboard: Part | None,
         on_close: Callable[[], None] = lambda: None,
+        hosts: AllowedHosts | None = None,
     ) -> None:
         self._http = http
         self._websockets = websockets
         self._connections = connections
         self._dashboard = dashboard
         self._on_close = on_close
+        self._hosts = hosts or AllowedHosts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._part_for(scope)(scope, receive, send)
+        part = self._part_for(scope)
+        if part is self._http or part is self._websockets:  # the others are stricter themselves
+            hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+            address = (scope.get("server") or ("",))[0]
+            if len(hosts) != 1 or not self._hosts.include(hosts[0], address):
+                await _refuse(", ".join(hosts), scope, receive, send)
+                return
+        await part(scope, receive, send)
 
     def _part_for(self, scope: Scope) -> ASGI:
         if scope["type"] == "websocket":
@@ -56,3 +70,16 @@ class Gateway:
         self._on_close()
         if self._dashboard is not None:
             self._dashboard.close()
+
+
+async def _refuse(host: str, scope: Scope, receive: Receive, send: Send) -> None:
+    logger.error("Refused a request for the host %r. --allowed-host opens the gateway to a name.", host)
+    kind = "http"
+    if scope["type"] == "websocket":
+        await receive()  # websocket.connect
+        kind = "websocket.http"
+    text = b"mangum dev answers to the names of this machine, and to those that --allowed-host names.\n"
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
+    with suppress(OSError):  # the client has gone
+        await send({"type": f"{kind}.response.start", "status": 403, "headers": headers})
+        await send({"type": f"{kind}.response.body", "body": text})

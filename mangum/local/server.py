@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import tempfile
@@ -18,9 +19,11 @@ from mangum.local.dashboard import Dashboard, StoredGroups
 from mangum.local.fronts import front_door
 from mangum.local.function import Function
 from mangum.local.gateway import Gateway
+from mangum.local.hosts import AllowedHosts
 from mangum.local.http_front import HTTPFront
 from mangum.local.in_process import InProcess
 from mangum.local.invocations import Invocation, Journal
+from mangum.local.printable import QuotedLines, printable
 from mangum.local.reload import reload_on_change
 from mangum.local.service import LambdaService
 from mangum.local.settings import ServerSettings
@@ -36,8 +39,6 @@ _MOST_MESSAGE_AND_FRAME = (128 * 1024, 32 * 1024)
 _LAST_S = 0.5
 _GRACE_S = 2
 
-# Where a proxy may run that says who its client is.
-_PROXIES = ["127.0.0.1", "::1"]
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 Report = Callable[[str], None]
@@ -47,14 +48,32 @@ def serve(settings: ServerSettings, report: Report) -> None:
     """Serve the function until SIGINT or SIGTERM. `report` is given a line once it listens, and one an event.
 
     Raises:
-        ConfigurationError: `target` names no handler, or the address cannot be had.
+        ConfigurationError: `target` names no handler, an allowed host is invalid, or the address cannot be had.
     """
-    with listen(settings.host, settings.port) as listener, tempfile.TemporaryDirectory(prefix="mangum-") as folder:
+    hosts = AllowedHosts(settings.allowed_hosts, settings.host)
+    with (
+        _quoted_log(),
+        listen(settings.host, settings.port) as listener,
+        tempfile.TemporaryDirectory(prefix="mangum-") as folder,
+    ):
         dsn = settings.dsn or f"sqlite://{folder}/connections.db"
-        asyncio.run(_serve(settings, dsn, listener, report))
+        asyncio.run(_serve(settings, hosts, dsn, listener, lambda line: report(printable(line))))
 
 
-async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, report: Report) -> None:
+@contextlib.contextmanager
+def _quoted_log() -> Iterator[None]:
+    logger = logging.getLogger("mangum.local")
+    quoted = QuotedLines()
+    logger.addFilter(quoted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(quoted)
+
+
+async def _serve(
+    settings: ServerSettings, hosts: AllowedHosts, dsn: str, listener: socket.socket, report: Report
+) -> None:
     door = front_door(
         settings.source, settings.event_settings, settings.integration_timeout_s, streams=settings.streams
     )
@@ -81,7 +100,7 @@ async def _serve(settings: ServerSettings, dsn: str, listener: socket.socket, re
             )
             report(f"Its invocations: {url}/_mangum")
         connections = ConnectionsAPI(websocket_settings, websockets)
-        gateway = Gateway(http, websockets, connections, dashboard, partial(service.stop, _LAST_S))
+        gateway = Gateway(http, websockets, connections, dashboard, partial(service.stop, _LAST_S), hosts)
         async with asyncio.TaskGroup() as group:
             reloading = (
                 group.create_task(reload_on_change(function, settings.folder, report)) if settings.reloads else None
@@ -121,8 +140,8 @@ class Server(uvicorn.Server):
                 ws_ping_timeout=None,
                 server_header=False,
                 date_header=False,
-                # Not from FORWARDED_ALLOW_IPS: with "*", any client could claim to be here, and see the page.
-                forwarded_allow_ips=_PROXIES,
+                # Whatever FORWARDED_ALLOW_IPS says: any client could claim to be on this machine, or elsewhere.
+                proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )

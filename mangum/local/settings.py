@@ -23,6 +23,7 @@ class ServerSettings:
     folder: Path  # of the function's code
     host: str = "127.0.0.1"
     port: int = 8000  # 0: any free one
+    allowed_hosts: tuple[str, ...] = ()  # that are answered beside this machine's names
     has_dashboard: bool = True
 
     source: str = "http-api"

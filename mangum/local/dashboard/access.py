@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
+from mangum.local.hosts import is_loopback
 from mangum.types import ASGI, Message, Receive, Scope, Send
 
-__all__ = ["LoopbackOnly", "is_from_browser", "refusal_of_others"]
+__all__ = ["LoopbackOnly", "refusal_of_others"]
 
-# Another name for this machine's address may be an attacker's, who had it resolved to this machine (DNS rebinding).
-_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+# A proxy on this machine, such as a tunnel, may have its client anywhere.
+_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host")
 
 _HEADERS = [
     (b"content-security-policy", b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
@@ -57,15 +57,12 @@ def refusal_of_others(request: Request) -> str | None:
     """Why a client is not answered that is on another machine, or was led here under another name."""
     if request.client is None or not _is_loopback(request.client.host):
         return "This is for this machine only."
+    if any(name in request.headers for name in _OF_PROXIES):
+        return "This is for this machine only, and not for clients of a proxy."
     hosts = request.headers.getlist("host")
-    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+    if len(hosts) != 1 or not is_loopback(hosts[0]):
         return "This answers to localhost, 127.0.0.1 and [::1] only."
     return None
-
-
-def is_from_browser(request: Request) -> bool:
-    """Whether a page has sent it, and not a program."""
-    return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 
 def _is_loopback(host: str) -> bool:

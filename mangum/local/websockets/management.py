@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from mangum.local.dashboard.access import is_from_browser, refusal_of_others
+from mangum.local.dashboard.access import refusal_of_others
+from mangum.local.hosts import is_from_page
 from mangum.local.websockets.api import WebSocketAPI
 from mangum.local.websockets.connection import BufferFull, Connection
 from mangum.local.websockets.settings import WebSocketSettings
@@ -49,7 +50,7 @@ class ConnectionsAPI:
 
     async def _respond(self, request: Request) -> Response:
         refusal = refusal_of_others(request)
-        if refusal is None and is_from_browser(request):
+        if refusal is None and is_from_page(request.headers.keys()):
             refusal = "This is for programs, not for pages."
         found = _PATH.fullmatch(request.scope["path"])
         assert found is not None  # or it would not be here

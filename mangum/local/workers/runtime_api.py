@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from mangum.handlers.bodies import LAMBDA_RESPONSE_LIMIT
 from mangum.local.function import FunctionFailed, FunctionSettings
+from mangum.local.hosts import is_from_page, is_loopback
 from mangum.local.invocations import PARTS_HEADER
 from mangum.local.streams import StreamedAnswer
 from mangum.local.workers.extensions import Extensions
@@ -182,7 +183,7 @@ class RuntimeAPI:
     def sink_for(self, head: Request, connection: HTTPConnection) -> BodySink | None:
         """For the body of a streamed answer."""
         match = _RESPONSE_PATH.fullmatch(head.path)
-        if match is None or head.headers.get(_RESPONSE_MODE) != "streaming":
+        if match is None or head.headers.get(_RESPONSE_MODE) != "streaming" or not _is_from_program(head):
             return None
         try:
             delivery = self._find(head, match[1])
@@ -202,6 +203,10 @@ class RuntimeAPI:
             self._delivery.fail(FunctionFailed("Runtime.TruncatedResponse", "the runtime's answer ended too early"))
 
     def handle(self, request: Request, connection: HTTPConnection) -> None:
+        if not _is_from_program(request):
+            text = "This is for the runtime on this machine, not for web pages."
+            connection.reply_json(403, {"errorMessage": text, "errorType": "Forbidden"})
+            return
         for method, pattern, route in _ROUTES:
             match = pattern.fullmatch(request.path)
             if match is not None:
@@ -327,6 +332,11 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], Callable[..., None]], ...] = (
     ("POST", re.compile("/2020-01-01/extension/register"), RuntimeAPI._register_extension),
     ("GET", re.compile("/2020-01-01/extension/event/next"), RuntimeAPI._next_of_extension),
 )
+
+
+def _is_from_program(request: Request) -> bool:
+    """Whether it was not sent by a web page, which could answer in the runtime's place."""
+    return is_loopback(request.headers.get("host", "")) and not is_from_page(request.headers)
 
 
 def _accept(connection: HTTPConnection) -> None:
