@@ -24,8 +24,7 @@ def load_function(target: str) -> Callable[[Any, Any], Any]:
         ConfigurationError: nothing can be found there, or it is none of the three.
     """
     folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    sys.path[:] = [folder, *(other for other in sys.path if other != folder)]
     try:
         found = import_from_string(target)
     except ImportFromStringError as error:
@@ -34,4 +33,6 @@ def load_function(target: str) -> Callable[[Any, Any], Any]:
         return found
     if not callable(found):
         raise ConfigurationError(f"{target} is {type(found).__name__}: no ASGI application and no Lambda handler.")
-    return found if takes(found, 2) and not is_asynchronous(found) else Mangum(found)
+    # What is asynchronous and takes any number of arguments is more often an application.
+    is_handler = takes(found, 2) and not (is_asynchronous(found) and takes(found, 3))
+    return found if is_handler else Mangum(found)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +17,10 @@ import mangum
 
 __all__ = ["fresh_imports", "is_own_code"]
 
+logger: logging.Logger = logging.getLogger("mangum.local")
+
+# `test` is for Python's own developers, and often a package of an application's.
+_STANDARD_LIBRARY = sys.stdlib_module_names - {"test"}
 _MANGUM = Path(mangum.__file__).parent
 # The beginning of bytecode with the hash of its source: one that Python checks, and one that it believes, as in what
 # `mangum build` makes. https://docs.python.org/3/reference/import.html#cached-bytecode-invalidation
@@ -36,7 +42,8 @@ def is_own_code(file: Path, folder: Path) -> bool:
 @contextmanager
 def fresh_imports(folder: Path) -> Iterator[None]:
     """Import the function's own code from its source as it is now. By default, Python takes bytecode for up to date if
-    the source has the same size and was changed in the same second."""
+    the source has the same size and was changed in the same second. Nothing of the folder is imported in place of a
+    module of the standard library, which the gateway itself may need."""
     finder = _Finder(folder)
     sys.meta_path.insert(0, finder)
     importlib.invalidate_caches()
@@ -51,10 +58,18 @@ class _Finder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._warned: set[str] = set()
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if path is None and name in _STANDARD_LIBRARY:
+            standard = PathFinder.find_spec(
+                name, [entry for entry in sys.path if Path(entry).absolute() != self._folder]
+            )
+            if standard is not None:
+                self._warn_of(name)
+                return standard
         finders = sys.meta_path[sys.meta_path.index(self) + 1 :]
         spec = next(filter(None, (finder.find_spec(name, path, target) for finder in finders)), None)
         if spec is not None and type(spec.loader) is SourceFileLoader:
@@ -62,6 +77,15 @@ class _Finder:
             if is_own_code(Path(file), self._folder):
                 spec.loader = _Loader(spec.loader.name, file)
         return spec
+
+    def _warn_of(self, name: str) -> None:
+        for file in (f"{name}.py", os.path.join(name, "__init__.py")):
+            if (self._folder / file).is_file() and name not in self._warned:
+                self._warned.add(name)
+                logger.warning(
+                    "%s has the name of a module of the standard library, which is imported in its place: rename it.",
+                    file,
+                )
 
 
 class _Loader(SourceFileLoader):

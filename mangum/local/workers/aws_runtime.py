@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import sys
 from pathlib import Path
 
 from mangum.local.own_code import fresh_imports
@@ -13,9 +14,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run it, as its command line does."""
-    with fresh_imports(Path(os.environ["LAMBDA_TASK_ROOT"])):
+    folder = os.environ["LAMBDA_TASK_ROOT"]
+    sys.path.insert(0, folder)
+    with fresh_imports(Path(folder)):
         runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 
 import anyio
 from anyio.abc import TaskGroup
 
+import mangum
 from mangum.exceptions import ConfigurationError
 from mangum.local.function import (
     Function,
@@ -26,6 +28,7 @@ from mangum.local.function import (
     event_json,
 )
 from mangum.local.invocations import Invocation
+from mangum.local.printable import printable
 from mangum.local.streams import StreamedAnswer
 from mangum.local.workers.process import Process
 from mangum.local.workers.runtime_api import Delivery, RuntimeAPI
@@ -44,14 +47,24 @@ _FOREIGN = frozenset({"AWS_LAMBDA_MAX_CONCURRENCY", "_LAMBDA_TELEMETRY_LOG_FD", 
 _AS_ON_LAMBDA = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "TZ": ":UTC"}
 
 
+# With -P the working folder, which has the function's code, is not first on the path: nothing of it is imported as a
+# module of the standard library. mangum itself may be found by that folder only.
+_RUN = "import sys; sys.path.append({folder!r}); from mangum.local.workers.{module} import main; main()"
+
+
+def _command(module: str, target: str) -> list[str]:
+    code = _RUN.format(folder=str(Path(mangum.__file__).parent.parent), module=module)
+    return [sys.executable, "-P", "-c", code, target]
+
+
 def _own_runtime(target: str) -> list[str]:
-    return [sys.executable, "-m", "mangum.local.workers", target]
+    return _command("runtime", target)
 
 
 def _aws_runtime(target: str) -> list[str]:
     if importlib.util.find_spec("awslambdaric") is None:
         raise ConfigurationError("AWS's runtime for Python is not installed: pip install awslambdaric")
-    return [sys.executable, "-m", "mangum.local.workers.aws_runtime", target.replace(":", ".")]
+    return _command("aws_runtime", target.replace(":", "."))
 
 
 # By name, what makes the command that runs "module:attribute". Each raises `ConfigurationError` if it cannot.
@@ -271,7 +284,7 @@ class _Worker:
     def _note(self, line: str, is_stdout: bool) -> None:
         stream = sys.stdout if is_stdout else sys.stderr
         encoding = stream.encoding or "utf-8"
-        stream.write(f"{line}\n".encode(encoding, "backslashreplace").decode(encoding))
+        stream.write(f"{printable(line)}\n".encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
         if self._invocation is not None:
             self._invocation.log(line)
