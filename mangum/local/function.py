@@ -149,7 +149,8 @@ def event_json(event: dict[str, Any]) -> str:
         EventTooLarge: Lambda would not take it.
     """
     document = json.dumps(event, ensure_ascii=False)
-    size = len(document.encode(errors="surrogatepass"))
+    document = document.encode(errors="backslashreplace").decode()  # halves of surrogate pairs, as JSON escapes them
+    size = len(document.encode())
     if size > MOST_EVENT_BYTES:
         raise EventTooLarge(size)
     return document

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import importlib
+import inspect
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +36,8 @@ from mangum.local.function import (
 from mangum.local.invocations import Invocation
 from mangum.local.loading import load_function
 from mangum.local.own_code import fresh_imports, is_own_code
+from mangum.runtime.errors import text_of
+from mangum.runtime.loading import adapter_of
 from mangum.types import Observation
 
 __all__ = ["InProcess"]
@@ -155,6 +158,7 @@ class _FunctionThread:
         self.is_used = False
         self.init_ms = 0.0
         self._handler: Callable[[Any, Any], Any] | None = None
+        self._adapter: Mangum | None = None  # that the handler is, or is around
         self._parts_ms: dict[str, float] = {}  # of the last invocation
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         # A daemon, so that a handler that hangs does not keep the process from ending.
@@ -192,8 +196,9 @@ class _FunctionThread:
         def load() -> None:
             with with_installed(self._measure):
                 handler = load_function(target)
-            if isinstance(handler, Mangum):
-                handler.start()
+            self._adapter = adapter_of(handler)
+            if self._adapter is not None:
+                self._adapter.start()
             self._handler = handler
 
         begin = time.perf_counter()
@@ -222,9 +227,11 @@ class _FunctionThread:
         self._parts_ms = {}
         try:
             answer = handler(json.loads(event), context)
+            if inspect.isawaitable(answer):
+                answer = warm_loop().run(_awaited(answer), "an asynchronous handler")
         except Exception as error:
             logger.exception("The function failed.")
-            raise FunctionFailed(type(error).__name__, str(error)) from error
+            raise FunctionFailed(type(error).__name__, text_of(error)) from error
         try:
             return json.dumps(answer, ensure_ascii=ESCAPES_BEYOND_ASCII), self._parts_ms
         except (TypeError, ValueError) as error:
@@ -250,8 +257,8 @@ class _FunctionThread:
 
     def _shut_down(self) -> None:
         try:
-            if isinstance(self._handler, Mangum):
-                self._handler.close()
+            if self._adapter is not None:
+                self._adapter.close()
         except Exception:
             logger.exception("The application failed to shut down.")
         finally:
@@ -259,10 +266,14 @@ class _FunctionThread:
 
     def abandon(self) -> None:
         """Leave it to itself: the thread ends when what it runs has ended, which nobody waits for."""
-        if isinstance(self._handler, Mangum):
-            self._handler.abandon()
+        if self._adapter is not None:
+            self._adapter.abandon()
         leave_warm_loop()
         self._jobs.put(None)
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
 
 
 def _forget_modules(folder: Path) -> None:

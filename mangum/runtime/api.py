@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
 from mangum.core.http1 import ConnectionLost, HTTPConnection, HTTPResponse, Outcome
-from mangum.runtime.errors import ContainerBroken, RuntimeAPIUnreachable
+from mangum.runtime.errors import ContainerBroken, RuntimeAPIUnreachable, field_value
 
 __all__ = ["RuntimeAPI", "checked", "host_and_port", "is_event", "said"]
 
@@ -185,4 +185,4 @@ def said(response: HTTPResponse) -> str:
 
 def _category(error_type: str) -> bytes:
     """Lambda wants "Category.Reason"."""
-    return (error_type if "." in error_type else f"Function.{error_type}").encode("ascii", "replace")
+    return field_value(error_type if "." in error_type else f"Function.{error_type}")

@@ -34,10 +34,12 @@ class Context:
         Raises:
             Fault: what they say of the client or its identity is no JSON object.
         """
-        self.aws_request_id: str = headers[b"lambda-runtime-aws-request-id"].decode()
+        self.aws_request_id: str = headers[b"lambda-runtime-aws-request-id"].decode(errors="replace")
         self.function_name: str = settings.function_name
         self.function_version: str = settings.function_version
-        self.invoked_function_arn: str = headers.get(b"lambda-runtime-invoked-function-arn", b"").decode()
+        self.invoked_function_arn: str = headers.get(b"lambda-runtime-invoked-function-arn", b"").decode(
+            errors="replace"
+        )
         self.memory_limit_in_mb: str = settings.memory_limit_in_mb
         self.log_group_name: str | None = settings.log_group_name
         self.log_stream_name: str | None = settings.log_stream_name
@@ -52,7 +54,7 @@ class Context:
     def _read_rare(self, headers: Mapping[bytes, bytes]) -> None:
         tenant_id = headers.get(_TENANT)
         if tenant_id:
-            self.tenant_id = tenant_id.decode()
+            self.tenant_id = tenant_id.decode(errors="replace")
         identity = _read(headers, _IDENTITY, "Cognito Identity")
         if identity:
             self.identity = SimpleNamespace(

@@ -6,8 +6,7 @@ import json
 import sys
 from typing import Any
 
-from mangum.adapter import Mangum
-from mangum.runtime.loading import Handler
+from mangum.runtime.loading import Handler, is_adapter
 
 __all__ = ["Documents", "documents_for"]
 
@@ -63,7 +62,7 @@ class _FastDocuments(Documents):
 def documents_for(handler: Handler) -> Documents:
     """What reads and writes them for a handler: orjson (`mangum[speed]`) for requests and their responses only, since
     it makes floats of integers that are longer than 64 bits, and null of NaN."""
-    if isinstance(handler, Mangum) and handler.config.event_path is None and not handler.custom_handlers:
+    if is_adapter(handler) and handler.config.event_path is None and not handler.custom_handlers:
         try:
             return _FastDocuments()
         except ImportError:

@@ -4,10 +4,11 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-invo
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from typing import Any
 
-__all__ = ["ContainerBroken", "Fault", "RuntimeAPIUnreachable", "describe", "type_of"]
+__all__ = ["ContainerBroken", "Fault", "RuntimeAPIUnreachable", "describe", "field_value", "text_of", "type_of"]
 
 _OWN_CODE = os.path.dirname(__file__)
 # Which handlers are called through, in a thread.
@@ -40,6 +41,19 @@ def type_of(error: BaseException) -> str:
     return error.error_type if isinstance(error, Fault) else type(error).__name__
 
 
+def text_of(error: BaseException) -> str:
+    """What an error says."""
+    try:
+        return str(error)
+    except Exception:  # an error whose `__str__` fails, which must not hide it
+        return "<its text cannot be told>"
+
+
+def field_value(text: str) -> bytes:
+    """A text as the value of a header field: what may not be in one becomes a question mark."""
+    return re.sub(rb"[^\t -~]", b"?", text.encode("ascii", "replace"))
+
+
 def describe(error: BaseException, request_id: str = "") -> dict[str, Any]:
     """An error as the Runtime API takes it. Its stack begins where the runtime's own code ends."""
     if isinstance(error, Fault):
@@ -49,4 +63,4 @@ def describe(error: BaseException, request_id: str = "") -> dict[str, Any]:
         while frames and _is_own(frames[0].filename):
             del frames[0]
         stack = traceback.format_list(frames)
-    return {"errorMessage": str(error), "errorType": type_of(error), "requestId": request_id, "stackTrace": stack}
+    return {"errorMessage": text_of(error), "errorType": type_of(error), "requestId": request_id, "stackTrace": stack}

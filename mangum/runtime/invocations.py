@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import os
 import signal
 from collections.abc import Coroutine
@@ -23,6 +24,8 @@ from mangum.runtime.tracing import install
 from mangum.runtime.worker import Invoke, Worker
 
 __all__ = ["Invocations"]
+
+logger: logging.Logger = logging.getLogger("mangum.runtime")
 
 # For invocations that run when SIGTERM comes, of the 300 ms that Lambda gives a runtime beside external extensions. The
 # rest is for what is cancelled then, and for the application's shutdown.
@@ -100,6 +103,12 @@ class Invocations:
     def _way_to_call(self, handler: Handler) -> Invoke:
         if is_adapter(handler):
             return handler.invoke
+        if self._settings.is_streaming:
+            logger.warning(
+                "%s is not a Mangum itself, but a function, a wrapper or a subclass with a `__call__` of its own: its "
+                "answers are sent whole and not as streams.",
+                self._settings.target,
+            )
         if is_asynchronous(handler):
             return lambda event, context, answer: handler(event, context)
         from concurrent.futures import ThreadPoolExecutor

@@ -12,7 +12,16 @@ from typing import Any, TypeGuard
 from mangum.adapter import Mangum
 from mangum.runtime.errors import Fault
 
-__all__ = ["Handler", "extend_path", "is_adapter", "is_application", "is_asynchronous", "load_handler", "takes"]
+__all__ = [
+    "Handler",
+    "adapter_of",
+    "extend_path",
+    "is_adapter",
+    "is_application",
+    "is_asynchronous",
+    "load_handler",
+    "takes",
+]
 
 Handler = Callable[[Any, Any], Any]
 
@@ -60,6 +69,15 @@ def is_adapter(handler: Handler) -> TypeGuard[Mangum]:
     """Whether it is a `Mangum` and nothing around one: not a subclass with its own `__call__`, and no wrapper that
     passes for a `Mangum`, such as wrapt's. Those run as any other function of event and context."""
     return isinstance(handler, Mangum) and type(handler).__call__ is Mangum.__call__
+
+
+def adapter_of(handler: Handler) -> Mangum | None:
+    """The `Mangum` that a handler is, or that a decorator (by `functools.wraps`) or wrapt has put something around."""
+    try:
+        found = inspect.unwrap(handler, stop=lambda inner: isinstance(inner, Mangum))
+    except ValueError:  # it wraps itself
+        return None
+    return found if isinstance(found, Mangum) else None
 
 
 def is_application(found: Callable[..., Any]) -> bool:

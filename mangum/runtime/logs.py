@@ -47,14 +47,15 @@ class Log:
         if level in logging.getLevelNamesMapping():
             root.setLevel(level)
         for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr] # not of another type this early
+            # No text of a function's fails to be printed: halves of surrogate pairs are escaped, in JSON too.
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr] # not of another type this early
 
     def write(self, message: str, level: int) -> None:
         """Write one event of the log."""
         if self._descriptor is None:
             sys.stdout.write(message)
             return
-        data = message.encode(errors="replace")
+        data = message.encode(errors="backslashreplace")
         kind = _FRAME + (_JSON if self.has_json else _TEXT) + _FRAME_LEVELS.get(level // 10 * 10, 0)
         head = kind.to_bytes(4) + len(data).to_bytes(4) + (time.time_ns() // 1000).to_bytes(8)
         frame = memoryview(head + data)
@@ -68,7 +69,7 @@ class Log:
             line = json.dumps({"timestamp": now, "level": "ERROR", "log_level": "ERROR", **document}, default=str)
             self.write(f"{line}\n", logging.ERROR)
             return
-        lines = [f"[ERROR] {document['errorType']}: {document['errorMessage']}"]
+        lines = f"[ERROR] {document['errorType']}: {document['errorMessage']}".splitlines()
         if document["stackTrace"]:
             lines.append("Traceback (most recent call last):")
             lines += [line for entry in document["stackTrace"] for line in entry.splitlines()]

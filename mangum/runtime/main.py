@@ -17,7 +17,7 @@ from mangum.runtime.api import RuntimeAPI
 from mangum.runtime.errors import ContainerBroken, RuntimeAPIUnreachable, describe
 from mangum.runtime.extension import Extension
 from mangum.runtime.invocations import Invocations
-from mangum.runtime.loading import Handler, extend_path, load_handler
+from mangum.runtime.loading import Handler, adapter_of, extend_path, load_handler
 from mangum.runtime.logs import Log
 from mangum.runtime.reply import RuntimeReply
 from mangum.runtime.settings import Settings
@@ -68,14 +68,15 @@ class Runtime:
             self._extension.close()
 
     async def _live(self, handler: Handler) -> int:
+        adapter = adapter_of(handler)
         try:
             await self._extension.register()
-            if isinstance(handler, Mangum):
-                await handler.astart()
+            if adapter is not None:
+                await adapter.astart()
         except Exception as error:
             return await self._refuse(b"/init/error", error, _FAILED)
         if self._settings.is_snap_start:
-            status = await self._pass_snapshot(handler)
+            status = await self._pass_snapshot(adapter)
             if status:
                 return status
         try:
@@ -85,13 +86,13 @@ class Runtime:
             return _FAILED
         return 0
 
-    async def _pass_snapshot(self, handler: Handler) -> int:
+    async def _pass_snapshot(self, adapter: Mangum | None) -> int:
         """From the end of init to an environment that was made of it. Returns the exit status if that fails."""
         api = RuntimeAPI(self._settings.api)
         try:
             await snapstart.run_before_snapshot()
-            if isinstance(handler, Mangum):
-                await handler.disconnect()
+            if adapter is not None:
+                await adapter.disconnect()
             await api.wait_restored()
         except Exception as error:
             return await self._refuse(b"/init/error", error, _BEFORE_SNAPSHOT_FAILED, "Runtime.BeforeSnapshotError")
@@ -99,8 +100,8 @@ class Runtime:
             api.close()
         try:
             await snapstart.run_after_restore()
-            if isinstance(handler, Mangum):
-                await handler.astart()
+            if adapter is not None:
+                await adapter.astart()
         except Exception as error:
             return await self._refuse(b"/restore/error", error, _AFTER_RESTORE_FAILED, "Runtime.AfterRestoreError")
         return 0
@@ -119,8 +120,9 @@ class Runtime:
 
     def _close(self, handler: Handler) -> None:
         try:
-            if isinstance(handler, Mangum):
-                handler.close()
+            adapter = adapter_of(handler)
+            if adapter is not None:
+                adapter.close()
         except Exception:
             logger.exception("The application could not be shut down.")
         self._log.flush()

@@ -12,7 +12,7 @@ from typing import Any
 from mangum.core.http1 import ConnectionLost, HTTPConnection, HTTPResponse, Outcome
 from mangum.runtime.api import RuntimeAPI, checked, said
 from mangum.runtime.documents import Documents
-from mangum.runtime.errors import Fault
+from mangum.runtime.errors import Fault, field_value, text_of
 
 __all__ = ["ResponseStream", "RuntimeReply", "chunk"]
 
@@ -70,7 +70,7 @@ class RuntimeReply:
         try:
             return b"application/json", self._documents.write(answer)
         except (TypeError, ValueError, RecursionError) as error:
-            raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
+            raise Fault("Runtime.MarshalError", f"Unable to marshal response: {text_of(error)}") from error
 
     def note(self, name: str, value: str) -> None:
         """Send a header beside the answer."""
@@ -169,7 +169,7 @@ class ResponseStream:
         document = json.dumps({"errorMessage": message, "errorType": error_type, "stackTrace": []}).encode()
         self._connection.write(
             b"0\r\nLambda-Runtime-Function-Error-Type: %b\r\nLambda-Runtime-Function-Error-Body: %b\r\n\r\n"
-            % (error_type.encode("ascii", "replace"), base64.b64encode(document))
+            % (field_value(error_type), base64.b64encode(document))
         )
 
     def break_off(self) -> None:

@@ -41,7 +41,7 @@ def _trace_id() -> str | None:
 
 
 class _Environment(type(os.environ)):  # type: ignore[misc] # private, and of no other name
-    """The environment, with one variable that comes from here."""
+    """The environment, with one variable that is kept here."""
 
     def __getitem__(self, key: str) -> str:
         if key == _VARIABLE:
@@ -51,6 +51,22 @@ class _Environment(type(os.environ)):  # type: ignore[misc] # private, and of no
             return value
         found: str = super().__getitem__(key)
         return found
+
+    def __setitem__(self, key: str, value: str) -> None:
+        if key != _VARIABLE:
+            super().__setitem__(key, value)
+        elif isinstance(value, str):
+            set_trace_id(value)
+        else:
+            raise TypeError(f"str expected, not {type(value).__name__}")
+
+    def __delitem__(self, key: str) -> None:
+        if key != _VARIABLE:
+            super().__delitem__(key)
+        elif _trace_id() is None:
+            raise KeyError(key)
+        else:
+            set_trace_id(None)
 
     def __iter__(self) -> Iterator[str]:
         yield from super().__iter__()

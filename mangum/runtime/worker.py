@@ -140,7 +140,7 @@ class Worker:
     async def _run(self, event: HTTPResponse, answer: RuntimeReply) -> None:
         headers = event.headers
         trace_id = headers.get(b"lambda-runtime-trace-id")
-        set_trace_id(None if trace_id is None else trace_id.decode())
+        set_trace_id(None if trace_id is None else trace_id.decode(errors="surrogateescape"))  # as `os.environ` has it
         try:
             context = Context(headers, self._settings)
             current.set(context)
@@ -220,4 +220,4 @@ def _take_back_cancellation() -> None:
 
 
 def _request_id(event: HTTPResponse) -> str:
-    return event.headers[b"lambda-runtime-aws-request-id"].decode()
+    return event.headers[b"lambda-runtime-aws-request-id"].decode(errors="replace")

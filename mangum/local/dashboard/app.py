@@ -22,9 +22,10 @@ from mangum.local.dashboard.invocation_list import matches, row, rows
 from mangum.local.dashboard.links import ROOT, invocation_url
 from mangum.local.dashboard.markup import Markup
 from mangum.local.dashboard.page import Frame, connections_page, invocations_page
-from mangum.local.dashboard.payloads import pretty
+from mangum.local.dashboard.payloads import encodable, pretty
 from mangum.local.dashboard.stream import Stream
 from mangum.local.invocations import Invocation, Journal
+from mangum.local.printable import printable
 from mangum.types import Receive, Scope, Send
 from mangum.websocket.management.endpoint import MOST_BYTES
 
@@ -145,10 +146,10 @@ class Dashboard:
         return Response(pretty(self._find(request).event), media_type="application/json")
 
     async def _show_answer(self, request: Request) -> Response:
-        return Response(self._find(request).answer or "null", media_type="application/json")
+        return Response(encodable(self._find(request).answer or "null"), media_type="application/json")
 
     async def _show_log(self, request: Request) -> Response:
-        return PlainTextResponse("\n".join(self._find(request).lines))
+        return PlainTextResponse("\n".join(map(printable, self._find(request).lines)))
 
     async def _do_again(self, request: Request) -> Response:
         invocation = self._find(request)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from mangum.local.printable import printable_lines
+
 __all__ = ["Child", "Markup", "element", "fact", "join"]
 
 _VOID = frozenset({"input", "link", "meta"})
@@ -33,7 +35,7 @@ def fact(name: str, value: str | None, width: str | None = None) -> Markup | Non
 def join(*children: Child) -> Markup:
     """What follows each other."""
     return Markup(
-        "".join(child if isinstance(child, Markup) else escape(child) for child in children if child is not None)
+        "".join(child if isinstance(child, Markup) else _text(child) for child in children if child is not None)
     )
 
 
@@ -41,4 +43,8 @@ def _attribute(key: str, value: str | bool | None) -> str:
     if value is None or value is False:
         return ""
     name = key.rstrip("_").replace("_", "-")
-    return f" {name}" if value is True else f' {name}="{escape(value)}"'
+    return f" {name}" if value is True else f' {name}="{_text(value)}"'
+
+
+def _text(text: str) -> str:
+    return escape(printable_lines(text))

@@ -9,7 +9,7 @@ from typing import Any
 
 from mangum.local.dashboard.markup import Markup, element, join
 
-__all__ = ["block", "body_of", "json_block", "parsed", "plain_block", "pretty"]
+__all__ = ["block", "body_of", "encodable", "json_block", "parsed", "plain_block", "pretty"]
 
 _MOST_SHOWN = 20_000
 _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d[\d.eE+-]*)')
@@ -17,7 +17,12 @@ _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d[\d.
 
 def pretty(value: Any) -> str:
     """A value as JSON with a line for each of its parts."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return encodable(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def encodable(document: str) -> str:
+    """JSON that can be encoded: halves of surrogate pairs are escaped."""
+    return document.encode(errors="backslashreplace").decode()
 
 
 def parsed(text: str | None) -> Any:
