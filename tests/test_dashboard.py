@@ -143,6 +143,13 @@ async def test_another_name_for_this_machine_does_not_show_it(host: str) -> None
     assert (response.status_code, "localhost" in response.text) == (403, True)
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded"])
+async def test_the_client_of_a_proxy_does_not_see_it(name: str) -> None:
+    async with Fixture().client() as client:
+        response = await client.get("/_mangum", headers={name: "127.0.0.1"})
+    assert (response.status_code, "not for clients of a proxy" in response.text) == (403, True)
+
+
 async def test_two_hosts_are_none() -> None:
     async with Fixture().client() as client:
         response = await client.get("/_mangum", headers=[("host", HOST), ("host", HOST)])
@@ -289,6 +296,25 @@ async def test_what_others_wrote_stays_text() -> None:
     page = await fixture.get(f"/invocations/{request_id}")
     assert "<script>alert" not in page
     assert page.count("&lt;script&gt;") > 10
+
+
+async def test_any_text_is_shown() -> None:
+    """Half of a surrogate pair has no encoding, and control characters have no place on a page."""
+    odd = "\ud800 \x1b[2J \r\n\u202e"
+    connections = WebSockets(Connection(odd, odd, odd, odd))
+    fixture = Fixture(connections=connections, target=odd)
+    fields = {"title": f"GET /{odd}", "failure": odd, "lines": [odd], "connection_id": "abc="}
+    done = fixture.add(
+        made(event={"body": odd, odd: odd}, answer=json.dumps({"body": odd}, ensure_ascii=False), **fields)
+    )
+    for path in ("", "/rows", "/connections", f"/invocations/{done.request_id}"):
+        page = await fixture.get(path)
+        assert "\\ud800 \\x1b[2J" in page
+        assert "\x1b" not in page
+    for name in ("event", "answer"):
+        document = json.loads(await fixture.get(f"/invocations/{done.request_id}/{name}.json"))
+        assert document["body"] == odd
+    assert await fixture.get(f"/invocations/{done.request_id}/log.txt") == "\\ud800 \\x1b[2J \\r\\n\\u202e"
 
 
 async def test_details() -> None:

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import aiobotocore.client
 import httpx
 import pytest
 import yaml
@@ -87,8 +88,12 @@ def test_the_whole_way(folder: Path, aws: Aws, cloud: Cloud) -> None:
     before = (folder / "packaged.yml").read_bytes()
     assert "There already: s3://hello-code/hello/" in aws("package").stdout
     assert (folder / "packaged.yml").read_bytes() == before
+    for name in ("mangum.yml", "template.yml", "packaged.yml"):  # they may hold secrets
+        assert (folder / name).stat().st_mode & 0o777 == 0o600
     code = yaml.safe_load(before)["Resources"]["Function"]["Properties"]["CodeUri"]
     assert cloud.boto3("s3", REGION).head_object(Bucket=code["Bucket"], Key=code["Key"])["ContentLength"] > 0
+    cloud.boto3("s3", REGION).delete_public_access_block(Bucket="hello-code")
+    assert "There already: s3://hello-code" in aws("create-bucket").stdout
     public = cloud.boto3("s3", REGION).get_public_access_block(Bucket="hello-code")
     assert all(public["PublicAccessBlockConfiguration"].values())
 
@@ -112,9 +117,9 @@ def test_the_whole_way(folder: Path, aws: Aws, cloud: Cloud) -> None:
 
     log = cloud.boto3("logs", REGION)
     log.create_log_stream(logGroupName=outputs["LogGroup"], logStreamName="one")
-    event = {"timestamp": int(time.time() * 1000), "message": "hello from the function\n"}
+    event = {"timestamp": int(time.time() * 1000), "message": "hello\x1b[2J from\rthe function\n"}
     log.put_log_events(logGroupName=outputs["LogGroup"], logStreamName="one", logEvents=[event])
-    assert aws("logs").stdout.endswith("  hello from the function\n")
+    assert aws("logs").stdout.endswith("  hello\\x1b[2J from\nthe function\n")
     assert aws("logs", "--since", "0s").stdout == ""
 
     again = aws("deploy", "--yes", "--json")
@@ -262,6 +267,31 @@ class TestBuckets:
         assert "The bucket hello-code is not there: `mangum create-bucket` makes it." in aws("package").stderr
         assert not (folder / "packaged.yml").exists()
         assert "There is no packaged.yml: `mangum package` writes it." in aws("deploy", "--yes").stderr
+
+    def test_its_owner_is_named_in_every_call(
+        self, folder: Path, aws: Aws, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody else may have made a bucket of that name, and let anybody write to it."""
+        calls: dict[str, str | None] = {}
+        convert = aiobotocore.client.AioBaseClient._convert_to_request_dict
+
+        async def note(self: Any, api_params: dict[str, Any], operation_model: Any, *rest: Any, **named: Any) -> Any:
+            if self.meta.service_model.service_name == "s3":
+                calls[operation_model.name] = api_params.get("ExpectedBucketOwner")
+            return await convert(self, api_params, operation_model, *rest, **named)
+
+        monkeypatch.setattr(aiobotocore.client.AioBaseClient, "_convert_to_request_dict", note)
+        project(folder)
+        assert run("build").exit_code == 0
+        assert aws("create-bucket").exit_code == 0
+        assert aws("package").exit_code == 0
+        (folder / "app" / "asgi.py").write_text(f"{HANDLER}# changed\n")
+        assert run("build").exit_code == 0
+        with cloud.failing("POST /hello-code/", 400, ""):
+            assert aws("package").exit_code == 1
+        assert calls.pop("CreateBucket") is None  # it has no such parameter, and makes no bucket that is there
+        assert {*calls} >= {"HeadBucket", "PutPublicAccessBlock", "HeadObject", "UploadPart", "CompleteMultipartUpload"}
+        assert set(calls.values()) == {"123456789012"}
 
     def test_one_in_another_region(self, folder: Path, aws: Aws, cloud: Cloud) -> None:
         project(folder)

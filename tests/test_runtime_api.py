@@ -222,6 +222,24 @@ class TestRefusals:
         assert (response.status_code, response.headers["allow"]) == (405, "GET")
         assert (await runtime.client.get("/other")).status_code == 404
 
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"host": "evil.example"},
+            {"host": "10.0.0.1"},
+            {"origin": "http://127.0.0.1"},
+            {"sec-fetch-site": "cross-site"},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("mode", ["buffered", "streaming"])
+    async def test_web_pages_are_refused(self, runtime: Runtime, headers: dict[str, str], mode: str) -> None:
+        delivery, _ = await runtime.next()
+        response = await runtime.respond(b'"false"', **headers, lambda_runtime_function_response_mode=mode)
+        assert refusal(response) == (403, "Forbidden")
+        assert (await runtime.client.get(f"{RUNTIME}/invocation/next", headers=headers)).status_code == 403
+        assert not delivery.answer.done()
+
     @pytest.mark.parametrize("content", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n"])
     async def test_what_is_no_http(self, runtime: Runtime, content: bytes) -> None:
         got = await runtime.send(content)

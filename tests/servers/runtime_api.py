@@ -511,4 +511,5 @@ def _reply(writer: asyncio.StreamWriter, status: int, document: Any) -> None:
 
 def _send(writer: asyncio.StreamWriter, status: int, body: bytes, headers: Mapping[str, str]) -> None:
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    writer.write(f"HTTP/1.1 {status} Status\r\n{fields}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    head = f"HTTP/1.1 {status} Status\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode(errors="surrogateescape") + body)

@@ -11,10 +11,10 @@ ROOT = "/_mangum"
 
 def invocation_url(request_id: str, part: str = "") -> str:
     """An invocation, or a part of it: "detail", "again", "event.json", "answer.json", "log.txt"."""
-    url = f"{ROOT}/invocations/{quote(request_id, safe='')}"
+    url = f"{ROOT}/invocations/{quote(request_id, safe='', errors='replace')}"
     return f"{url}/{part}" if part else url
 
 
 def search_url(text: str) -> str:
     """The invocations in which a text occurs."""
-    return f"{ROOT}?{urlencode({'q': text})}"
+    return f"{ROOT}?{urlencode({'q': text}, errors='replace')}"

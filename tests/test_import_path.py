@@ -1,0 +1,90 @@
+"""Nothing of the current folder is imported in place of the standard library, by no command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+import mangum
+from tests.dev_server import serving
+from tests.projects import OWN
+
+PROJECT = Path(mangum.__file__).parent.parent
+HANDLER = """
+import queue, colorsys, own
+
+def handler(event, context):
+    return {"statusCode": 200, "body": f"{hasattr(queue, 'SimpleQueue')} {hasattr(colorsys, 'rgb_to_hls')} {own.NAME}"}
+"""
+# `queue`, `json` and `socket` are imported at once, `colorsys` by nothing but the function, `plistlib` by pip.
+NAMES = ("queue", "json", "socket", "colorsys", "plistlib")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in NAMES:
+        (tmp_path / f"{name}.py").write_text(f"print('{name} of the folder runs')\n")
+    (tmp_path / "own.py").write_text("NAME = 'own'\n")
+    (tmp_path / "served.py").write_text(HANDLER)
+    (tmp_path / "event.json").write_text('{"x": 1}')
+    return tmp_path
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mangum", *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["events", "http-api"], ["dev", "--help"]], ids=lambda item: item[0]
+)
+def test_commands(folder: Path, arguments: list[str]) -> None:
+    done = command(folder, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "of the folder runs" not in done.stdout
+
+
+def test_invoke(folder: Path) -> None:
+    done = command(folder, "invoke", "served:handler", "event.json")
+    assert done.returncode == 0, done.stderr
+    assert '"body": "True True own"' in done.stdout
+    assert "of the folder runs" not in done.stderr
+    assert "colorsys.py has the name of a module of the standard library, which is imported in its place" in done.stderr
+
+
+def test_build(folder: Path) -> None:
+    (folder / "mangum.yml").write_text(
+        f"name: hello\nbucket_name: hello-code\nregion_name: eu-west-1\nruntime: {OWN}\n"
+    )
+    (folder / "app").mkdir()
+    (folder / "app" / "asgi.py").write_text("handler = None\n")
+    (folder / "requirements.txt").write_text("idna==3.10\n")
+    done = command(folder, "build")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "build" / "idna").is_dir()
+    assert "of the folder runs" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--workers", "1"], ["--workers", "1", "--runtime", "awslambdaric"]], ids=str)
+def test_dev(folder: Path, options: list[str]) -> None:
+    with serving(folder, "served:handler", "--no-reload", *options) as server:
+        assert httpx.get(server.url, timeout=30).text == "True True own"
+        assert "of the folder runs" not in server.output
+
+
+def test_an_own_package_named_test_is_the_functions(folder: Path) -> None:
+    (folder / "test").mkdir()
+    (folder / "test" / "__init__.py").write_text("NAME = 'own test'\n")
+    (folder / "served.py").write_text("import test\ndef handler(event, context):\n    return test.NAME\n")
+    done = command(folder, "invoke", "served:handler", "event.json")
+    assert (done.returncode, done.stdout) == (0, '"own test"\n')
