@@ -34,12 +34,11 @@ class Context:
         Raises:
             Fault: what they say of the client or its identity is no JSON object.
         """
-        self.aws_request_id: str = headers[b"lambda-runtime-aws-request-id"].decode(errors="replace")
+        self.aws_request_id: str = headers[b"lambda-runtime-aws-request-id"].decode("utf-8", "replace")
         self.function_name: str = settings.function_name
         self.function_version: str = settings.function_version
-        self.invoked_function_arn: str = headers.get(b"lambda-runtime-invoked-function-arn", b"").decode(
-            errors="replace"
-        )
+        arn = headers.get(b"lambda-runtime-invoked-function-arn", b"")
+        self.invoked_function_arn: str = arn.decode("utf-8", "replace")
         self.memory_limit_in_mb: str = settings.memory_limit_in_mb
         self.log_group_name: str | None = settings.log_group_name
         self.log_stream_name: str | None = settings.log_stream_name
@@ -54,7 +53,7 @@ class Context:
     def _read_rare(self, headers: Mapping[bytes, bytes]) -> None:
         tenant_id = headers.get(_TENANT)
         if tenant_id:
-            self.tenant_id = tenant_id.decode(errors="replace")
+            self.tenant_id = tenant_id.decode("utf-8", "replace")
         identity = _read(headers, _IDENTITY, "Cognito Identity")
         if identity:
             self.identity = SimpleNamespace(

@@ -140,7 +140,8 @@ class Worker:
     async def _run(self, event: HTTPResponse, answer: RuntimeReply) -> None:
         headers = event.headers
         trace_id = headers.get(b"lambda-runtime-trace-id")
-        set_trace_id(None if trace_id is None else trace_id.decode(errors="surrogateescape"))  # as `os.environ` has it
+        # Any bytes will do, as in `os.environ`.
+        set_trace_id(None if trace_id is None else trace_id.decode("utf-8", "surrogateescape"))
         try:
             context = Context(headers, self._settings)
             current.set(context)
@@ -220,4 +221,4 @@ def _take_back_cancellation() -> None:
 
 
 def _request_id(event: HTTPResponse) -> str:
-    return event.headers[b"lambda-runtime-aws-request-id"].decode(errors="replace")
+    return event.headers[b"lambda-runtime-aws-request-id"].decode("utf-8", "replace")
