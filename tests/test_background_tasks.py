@@ -24,7 +24,7 @@ from tests.websocket_client import connect_event, disconnect_event, message_even
 
 HTTP = BY_NAME["http-api-2.0"].event(HTTPRequest(method="GET", path="/"))
 QUEUE = {"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": "{}"}]}
-SOON, LATE = Context(500), Context(60_000)
+SOON, LATE = Context(1_000), Context(60_000)
 KINDS = ["http", "posted", "CONNECT", "MESSAGE", "DISCONNECT"]
 
 LIFESPANS = {"off": {"lifespan": "off"}, "default": {}, "process": {"lifespan_scope": "process"}}
@@ -37,7 +37,7 @@ Build = Callable[..., Mangum]
 @pytest.fixture(autouse=True)
 def _large_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline comes early, and leaves a busy machine time for what follows it."""
-    monkeypatch.setattr("mangum.core.deadline._RESERVE_SHARE", 0.9)
+    monkeypatch.setattr("mangum.core.deadline._RESERVE_SHARE", 0.8)
     monkeypatch.setattr("mangum.core.deadline._MOST_RESERVE_S", 5.0)
 
 
