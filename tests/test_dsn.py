@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mangum.backends.dsn import DSN
+from mangum.backends.store import Store
 from mangum.exceptions import ConfigurationError
 
 PASSWORD = "p@ss/w:rd?#%&=+ é"
@@ -82,6 +83,70 @@ def test_it_is_shown_without_its_secrets(text: str, shown: str) -> None:
     dsn = DSN.parse(text)
     assert str(dsn) == shown
     assert repr(dsn) == f"DSN({shown!r})"
+
+
+@pytest.mark.parametrize(
+    ("location", "found"),
+    [
+        ("host", [("host", None)]),
+        ("host:1", [("host", 1)]),
+        ("one:65535,two,[::1]:3,[::1]", [("one", 65535), ("two", None), ("[::1]", 3), ("[::1]", None)]),
+        (":6379", [("", 6379)]),
+        ("", [("", None)]),
+        ("[::1", [("", None)]),
+        ("[::1]x", [("", None)]),
+    ],
+)
+def test_hosts_and_ports(location: str, found: list[tuple[str, int | None]]) -> None:
+    assert DSN.parse(f"redis://{location}").addresses(location) == found
+
+
+BAD_PORTS = ["7x", "hush", "0", "65536", "99999", "-1", "+1", "1_0", "٣", "1.5", "6379:6379", ":1", " 1", "9" * 5000]
+
+
+@pytest.mark.parametrize("port", BAD_PORTS)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "postgresql://user:pw@host:{}/db",
+        "postgres://user:pw@one:5432,two:{}/db",
+        "postgresql://user:pw@[::1]:{}/db",
+        "postgresql://host:{}",
+        "postgresql://?host=/run/pg,host:{}&password=pw",
+        "redis://user:pw@host:{}/0",
+        "rediss://:pw@host:{}",
+        "valkey://host:{}",
+        "redis+cluster://user:pw@one,two:{}",
+        "dynamodb://table?region=eu-west-1&endpoint_url=http://host:{}",
+        "s3://bucket/prefix?region=eu-west-1&endpoint_url=https://host:{}/path",
+    ],
+)
+def test_a_port_that_is_wrong_is_named_when_the_adapter_is_built(form: str, port: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"nvalid port in .*DSN .*a number from 1 to 65535") as caught:
+        Store.of(form.format(port))
+    assert "names no host" not in str(caught.value)
+    for secret in ("pw", "hush"):
+        assert secret not in f"{caught.value!r}{caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://host:/db", "redis://host:"])
+def test_a_port_that_is_empty(dsn: str) -> None:
+    """As a variable that is not set leaves it."""
+    with pytest.raises(ConfigurationError, match="Invalid port"):
+        Store.of(dsn)
+
+
+@pytest.mark.parametrize("port", ["7x", "5432,7x", "0", "5432,,"])
+def test_a_port_in_the_query_that_is_wrong(port: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^Invalid port in the DSN postgresql://\?host=\*\*\*&port=\*\*\*: a port"
+    ):
+        Store.of(f"postgresql://?host=one,two&port={port}")
+
+
+def test_a_password_without_its_at_is_not_shown() -> None:
+    assert str(DSN.parse("redis://ann:hush,bob:hush:1,host:5/0")) == "redis://ann:***,bob:***,host:5/0"
+    assert str(DSN.parse("sqlite://:memory:")) == "sqlite://:memory:"
 
 
 def test_it_can_be_a_key() -> None:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import cache
 from typing import Any, TypeVar, overload
+from urllib.parse import urlsplit
 
 import aiobotocore
 import aiohttp
@@ -86,6 +87,11 @@ class AWSClient:
         self._endpoint_url = parameters.get("endpoint_url")
         if self._endpoint_url is not None and not self._endpoint_url.startswith(("http://", "https://")):
             raise ConfigurationError(f"The `endpoint_url` of the DSN {dsn} must begin with http:// or https://.")
+        if self._endpoint_url is not None and not _has_valid_port(self._endpoint_url):
+            raise ConfigurationError(
+                f"Invalid port in the `endpoint_url` of the DSN {dsn}: a port is a number from 1 to 65535, and an IPv6 "
+                "address is written in brackets."
+            )
         self._config = AioConfig(
             connect_timeout=_TIMEOUT_S,
             read_timeout=_TIMEOUT_S,
@@ -147,6 +153,14 @@ class AWSClient:
             if error_code(error) in _MISSING:
                 raise Missing(error_message(error)) from error
             raise
+
+
+def _has_valid_port(url: str) -> bool:
+    """Whether a URL has a port from 1 to 65535, or none."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:  # also for an IPv6 address without its end
+        return False
 
 
 @cache

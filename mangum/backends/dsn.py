@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
@@ -10,6 +11,7 @@ from mangum.exceptions import ConfigurationError
 __all__ = ["DSN"]
 
 _EXAMPLES = "sqlite:///path/to.db, postgresql://user@host/db, redis://host, dynamodb://table or s3://bucket"
+_ADDRESS = re.compile(r"(\[[^][]*\]|[^][:]*)(?::(.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,10 +66,47 @@ class DSN:
         userinfo = "" if self.user is None else f"{self.user}:***@" if self.password is not None else f"{self.user}@"
         path = f"/{self.path}" if self.path else ""
         query = f"?{'&'.join(f'{name}=***' for name in self.query)}" if self.query else ""
-        return f"{self.scheme}://{userinfo}{self.location}{path}{query}"
+        return f"{self.scheme}://{userinfo}{self._shown_location}{path}{query}"
 
     def __repr__(self) -> str:
         return f"DSN({str(self)!r})"
+
+    @property
+    def _shown_location(self) -> str:
+        """The location. What is no port may be a password: `redis://user:password` lacks its @."""
+        if self.scheme == "sqlite":  # a file, whose name may have colons
+            return self.location
+        parts = [(text, _ADDRESS.fullmatch(text)) for text in self.location.split(",")]
+        return ",".join(
+            f"{match[1]}:***" if match and match[2] is not None and _port(match[2]) is None else text
+            for text, match in parts
+        )
+
+    def addresses(self, text: str) -> list[tuple[str, int | None]]:
+        """The hosts and ports in `host[:port][,host[:port]...]`, a part of this DSN. A host may be empty, and is where
+        the text is no address; an IPv6 address keeps its brackets.
+
+        Raises:
+            ConfigurationError: a port is not a number from 1 to 65535.
+        """
+        matches = [_ADDRESS.fullmatch(part) for part in text.split(",")]
+        return [
+            (match[1], None if match[2] is None else self.port(match[2])) if match else ("", None) for match in matches
+        ]
+
+    def port(self, text: str) -> int:
+        """The number of a port.
+
+        Raises:
+            ConfigurationError: it is not a number from 1 to 65535. The message leaves it out: it may be a password.
+        """
+        port = _port(text)
+        if port is None:
+            raise ConfigurationError(
+                f"Invalid port in the DSN {self}: a port is a number from 1 to 65535, and an IPv6 address is written "
+                "in brackets."
+            )
+        return port
 
     @property
     def _secrets(self) -> list[str]:
@@ -108,6 +147,14 @@ class DSN:
                 f"{self.scheme}:// takes {', '.join(known) if known else 'none'}."
             )
         return self.query
+
+
+def _port(text: str) -> int | None:
+    """The number of a port; `None` if the text is none."""
+    if not 1 <= len(text) <= 5 or not text.isascii() or not text.isdecimal():
+        return None
+    port = int(text)
+    return port if 1 <= port <= 65535 else None
 
 
 def _is_secret(parameter: str) -> bool:

@@ -145,6 +145,7 @@ class PostgreSQL(Backend):
                 f"The DSN {dsn} names no host and no database: postgresql://user@host/database, or "
                 "postgresql://user@/database?host=/path/of/socket."
             )
+        _check_ports(dsn)
         arguments: dict[str, Any] = {"min_size": 0, "max_size": 10}
         for name in query.keys() & _ARGUMENTS.keys():
             arguments[name] = _argument(dsn, name, query.pop(name))
@@ -238,6 +239,15 @@ class PostgreSQL(Backend):
 
 async def _keep(connection: Any) -> None:
     """Leave a connection as it is."""
+
+
+def _check_ports(dsn: DSN) -> None:
+    """Refuse what asyncpg would find out when it connects, with the port in its message, which may be a password."""
+    for hosts in (dsn.location, dsn.query.get("host", "")):
+        dsn.addresses(",".join(host for host in hosts.split(",") if not host.startswith("/")))  # but no sockets
+    if dsn.query.get("port"):
+        for port in dsn.query["port"].split(","):
+            dsn.port(port)
 
 
 def _argument(dsn: DSN, name: str, value: str) -> int | float | str:

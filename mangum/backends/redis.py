@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
@@ -343,10 +342,9 @@ class _Target:
 
     def _read_nodes(self) -> list[tuple[str, int]]:
         """Hosts and ports: one of a server, one or more of a cluster."""
-        texts = self._dsn.location.split(",")
-        matches = [re.fullmatch(r"(?:\[([^][]+)\]|([^][:]+))(?::([0-9]{1,5}))?", text) for text in texts]
-        nodes = [(match[1] or match[2], int(match[3] or _PORT)) for match in matches if match]
-        if len(nodes) < len(texts) or any(not 0 < port < 65536 for _, port in nodes):
+        addresses = self._dsn.addresses(self._dsn.location)
+        nodes = [(host.removeprefix("[").removesuffix("]"), port or _PORT) for host, port in addresses]
+        if not all(host for host, _ in nodes):
             raise self._error(f"names no host: it must look like {self._dsn.scheme}://host:{_PORT}")
         if len(nodes) > 1 and not self.is_cluster:
             raise self._error(f"names several hosts, as only {self._dsn.scheme}+cluster:// can")
