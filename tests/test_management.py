@@ -19,7 +19,7 @@ from anyio.abc import SocketStream
 
 from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
 from mangum.websocket.management.api import ManagementAPI
-from mangum.websocket.management.pool import Pool
+from mangum.websocket.management.pool import Pool, Unreached
 from tests.servers import HOST, free_port
 from tests.servers.connections import (
     CUT,
@@ -221,6 +221,42 @@ async def test_what_does_not_pass_is_an_error_when_time_is_up(
     assert endpoint.count > 1
     with pytest.raises(ConnectionsError, match="did not take a DELETE"):
         await api.delete(endpoint.url, ID, due=within(0.1))
+
+
+@pytest.mark.parametrize("answer", [500, 503, CUT, SILENCE], ids=["500", "503", "cut", "silence"])
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+async def test_a_gateway_that_takes_a_message_and_fails_gets_it_few_times(
+    api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch, answer: Any, warm: bool
+) -> None:
+    """Each time may have delivered it, however much time is left and however many connections were kept."""
+    monkeypatch.setattr("mangum.websocket.management.client._ATTEMPT_S", 0.1)
+    if warm:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(10):
+                tasks.create_task(post(api, endpoint, to=f"{number}"))
+    before, accepted = endpoint.count, endpoint.accepted
+    endpoint.script(answer, to=ID, always=True)
+    with pytest.raises(ConnectionsError, match=r"did not take a POST .* in 4 attempts, though it may have: "):
+        await post(api, endpoint)
+    assert 4 <= endpoint.count - before <= 5
+    await endpoint.reached(lambda endpoint: endpoint.open_connections <= max(accepted, 1))
+
+
+async def test_throttling_is_waited_for_however_often(
+    api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint.script(*[500, 429] * 3, *[429] * 10)
+    await post(api, endpoint)
+    assert (endpoint.count, endpoint.posts[ID]) == (17, [b"hello"])
+
+
+async def test_a_server_that_was_not_reached_is_tried_as_long_as_there_is_time(
+    api: ManagementAPI, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "mangum.websocket.connections")
+    with pytest.raises(ConnectionsError, match=r"in time: .*Connect call failed"):
+        await api.post(f"http://{HOST}:{free_port()}", ID, b"hello", opened_at=LONG_AGO, due=within(0.2))
+    assert len(caplog.messages) > 4
 
 
 async def test_a_call_without_a_deadline_ends_too(
@@ -612,7 +648,7 @@ async def test_a_connection_that_opens_too_late_is_closed(endpoint: ConnectionsE
     call = asyncio.create_task(pool.request(request, due=within(5), limit_s=5))
     await asyncio.sleep(0)  # it connects now
     await pool.close()
-    with pytest.raises(ConnectionAbortedError):
+    with pytest.raises(Unreached, match="the connections were closed"):
         await call
     await endpoint.reached(lambda endpoint: (endpoint.accepted, endpoint.open_connections) == (1, 0))
     assert endpoint.count == 0

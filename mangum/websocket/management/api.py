@@ -25,6 +25,8 @@ logger: logging.Logger = logging.getLogger("mangum.websocket.connections")
 
 _MOST_CONNECTIONS = 64  # HTTP connections to one server
 _LONGEST_S = 10.0  # of a call without a deadline
+# A gateway may take a message and fail before it says so. Each further attempt may deliver it again, so there are few.
+_MOST_UNCERTAIN = 4
 # A connection is open a moment after its CONNECT was answered; until then API Gateway says 410.
 _OPENING_S = 5.0
 _FIRST_PAUSE_S = 0.05
@@ -50,8 +52,8 @@ class ManagementAPI:
         self, endpoint: str, connection_id: str, data: bytes, *, opened_at: float, due: float | None
     ) -> None:
         """Send a message to a connection that was opened at `opened_at`, in Unix seconds. By `due`, in the loop's time,
-        it is taken or this fails; without one in 10 s. A message to a gateway that fell silent may arrive twice. A
-        cancelled call may have had its effect.
+        it is taken or this fails; without one in 10 s. If the gateway gets the message and then fails or falls silent,
+        there are 4 attempts at the most, each of which may have delivered it. A cancelled call may have had its effect.
 
         Raises:
             ConnectionGone: the connection is closed.
@@ -102,12 +104,21 @@ class ManagementAPI:
             due = now() + _LONGEST_S
         longest_pause = _FIRST_PAUSE_S
         reason = None
+        is_uncertain = False
+        uncertain = 0
         while True:
-            answer = await target.attempt(method, path, data, due)
+            answer = await target.attempt(method, path, data, due, on_new=is_uncertain)
             if answer.status in settled and (answer.status != _GONE or time.time() >= gone_from):
                 return answer.status
             if answer.status != _GONE and not answer.may_pass:
                 raise target.refusal(method, answer)
+            is_uncertain = answer.may_have_worked
+            uncertain += is_uncertain
+            if uncertain == _MOST_UNCERTAIN:
+                raise ConnectionsError(
+                    f"API Gateway did not take a {method} for the connection {connection_id!r} in {uncertain} "
+                    f"attempts, though it may have: {answer}."
+                ) from answer.cause
             pause = random.uniform(longest_pause / 2, longest_pause)
             if answer.status == _GONE:
                 pause = min(pause, max(gone_from - time.time(), 0))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mangum.exceptions import ConnectionsError
 from mangum.websocket.management.credentials import CredentialsSource
 from mangum.websocket.management.endpoint import Endpoint
-from mangum.websocket.management.pool import Pool
+from mangum.websocket.management.pool import Pool, Unreached
 from mangum.websocket.management.sigv4 import Credentials, Signer
 
 __all__ = ["Attempt", "EndpointClient"]
@@ -33,6 +33,7 @@ class Attempt(NamedTuple):
     status: int  # 0 for no answer
     message: str
     cause: OSError | None = None
+    is_sent: bool = True  # whether the server may have got the request
 
     @property
     def is_timeout(self) -> bool:
@@ -43,6 +44,11 @@ class Attempt(NamedTuple):
     def may_pass(self) -> bool:
         """Whether the next attempt may succeed."""
         return self.status == 0 or self.status in _PASSING or self.status >= 500
+
+    @property
+    def may_have_worked(self) -> bool:
+        """Whether the server may have taken the request before it failed. It has not if it asks for patience."""
+        return self.is_sent and (self.status == 0 or self.status >= 500)
 
     def __str__(self) -> str:
         if self.cause is not None:
@@ -72,8 +78,9 @@ class EndpointClient:
         self._signer = Signer(endpoint.authority, self._region)
         self._head = f" HTTP/1.1\r\nhost: {endpoint.authority}\r\nuser-agent: mangum\r\n"
 
-    async def attempt(self, method: str, path: str, body: bytes, due: float) -> Attempt:
-        """Send a request once, and wait for the answer until `due`, in the loop's time, and 2.5 s at the most.
+    async def attempt(self, method: str, path: str, body: bytes, due: float, *, on_new: bool = False) -> Attempt:
+        """Send a request once, and wait for the answer until `due`, in the loop's time, and 2.5 s at the most. If a
+        kept connection turns out to be dead, it is sent again on a new one. `on_new` uses no kept connection.
 
         Raises:
             ConnectionsError: there are no credentials, or the server is not who it says.
@@ -86,15 +93,21 @@ class EndpointClient:
         signature = self._signer.headers(method, path, body, credentials, now) if credentials is not None else ""
         head = f"{method} {path}{self._head}{signature}content-length: {len(body)}\r\n\r\n"
         try:
-            response = await self._pool.request(head.encode() + body, due=due, limit_s=_ATTEMPT_S)
-        except ssl.SSLCertVerificationError as error:
+            response = await self._pool.request(head.encode() + body, due=due, limit_s=_ATTEMPT_S, on_new=on_new)
+        except Unreached as error:
+            self._insist_on_trust(error.cause)
+            return Attempt(0, str(error) or "it did not answer", error.cause, is_sent=False)
+        except OSError as error:
+            self._insist_on_trust(error)
+            return Attempt(0, str(error) or "it did not answer", error)
+        return Attempt(response.status, _message(response.body, credentials) if response.status >= 300 else "")
+
+    def _insist_on_trust(self, error: OSError) -> None:
+        if isinstance(error, ssl.SSLCertVerificationError):
             raise ConnectionsError(
                 f"{self.endpoint} is not trusted: {error.verify_message}. If an authority of your own issued its "
                 "certificate, AWS_CA_BUNDLE has to name that authority's file."
             ) from error
-        except OSError as error:
-            return Attempt(0, str(error) or "it did not answer", error)
-        return Attempt(response.status, _message(response.body, credentials) if response.status >= 300 else "")
 
     def refusal(self, method: str, answer: Attempt) -> ConnectionsError:
         """What to say of an answer that no other attempt will change."""

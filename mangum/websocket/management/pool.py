@@ -19,7 +19,7 @@ except ImportError as _error:
     # too. They have no extra of their own, so the message names `runtime`, which installs httptools and nothing else.
     raise ConfigurationError(f"WebSocket connections (`dsn`) need httptools: {_error}") from _error
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "Unreached"]
 
 _MOST_BYTES = 256 * 1024  # of a response with its head and the framing of its chunks
 _BUFFER_BYTES = 4 * 1024  # responses are small, and there may be many connections
@@ -27,6 +27,14 @@ _CLOSE_S = 1.0
 # Measured with the wall clock, because the loop's clock may stop in a freeze. Servers and proxies close a connection
 # that is idle for a minute or more, some of them silently.
 _MOST_IDLE_S = 20.0
+
+
+class Unreached(Exception):
+    """No connection could be opened, so nothing has been sent. The cause says why."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class Pool:
@@ -43,12 +51,14 @@ class Pool:
         self._connections: set[HTTPConnection] = set()
         self._is_closed = False
 
-    async def request(self, request: bytes, *, due: float, limit_s: float) -> HTTPResponse:
+    async def request(self, request: bytes, *, due: float, limit_s: float, on_new: bool = False) -> HTTPResponse:
         """Send a request, given as bytes, and get its response: by `due`, in the loop's time, and in `limit_s` seconds
         once it has its turn. If a kept connection turns out to be dead, the request is sent again on a new one.
+        `on_new` uses no kept connection, so that the request is sent once.
 
         Raises:
-            OSError: the server cannot be reached, does not answer in time (`TimeoutError`), or ends the connection.
+            Unreached: no connection could be opened.
+            OSError: the server does not answer in time (`TimeoutError`), or ends the connection.
         """
         if self._turns.locked():
             async with asyncio.timeout_at(due):
@@ -56,7 +66,7 @@ class Pool:
         else:
             await self._turns.acquire()
         try:
-            return await self._exchange(request, min(due, self._loop.time() + limit_s))
+            return await self._exchange(request, min(due, self._loop.time() + limit_s), on_new)
         finally:
             self._turns.release()
 
@@ -69,8 +79,11 @@ class Pool:
         if closed:
             await asyncio.wait(closed, timeout=_CLOSE_S)
 
-    async def _exchange(self, request: bytes, due: float) -> HTTPResponse:
+    async def _exchange(self, request: bytes, due: float, on_new: bool) -> HTTPResponse:
         kept = self._take_idle()
+        if on_new and kept is not None:  # in whose place the new one comes
+            kept.abort()
+            kept = None
         if kept is not None:
             try:
                 response = await kept.ask(request, due)
@@ -81,7 +94,12 @@ class Pool:
             else:
                 self._keep(kept)
                 return response
-        fresh = await self._connect(due)
+        try:
+            fresh = await self._connect(due)
+        except OSError as error:
+            if kept is not None:  # the server may have the request
+                raise
+            raise Unreached(error) from error
         response = await fresh.ask(request, due)
         self._keep(fresh)
         return response
