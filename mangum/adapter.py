@@ -74,7 +74,7 @@ class Mangum:
         websocket_path: The ASGI path of WebSocket connections; API Gateway has none.
         api_gateway_endpoint_url: The HTTPS URL of the WebSocket API, where messages are posted. Default: taken from the
             CONNECT event, which lacks the mapping of a custom domain.
-        api_gateway_region_name: The region of the WebSocket API. Default: the function's own.
+        api_gateway_region_name: The region of the WebSocket API. Default: its endpoint's, else the function's own.
         hooks: Callables that observe invocations, for telemetry and metrics; see `mangum.types.Hook`.
 
     Raises:
@@ -320,7 +320,9 @@ def _hub(dsn: str, config: Config, *, is_observed: bool) -> tuple[Hub, type[WebS
 
         observe_calls = ObservedCalls
     return Hub(
-        Store.of(dsn, observe_calls, adopt), ManagementAPI(config.api_gateway_region_name), observe_calls
+        Store.of(dsn, observe_calls, adopt),
+        ManagementAPI(config.api_gateway_region_name, config.api_gateway_endpoint_url),
+        observe_calls,
     ), WebSocketEvent
 
 

@@ -101,10 +101,7 @@ def _dsn(name: str, value: object) -> object:
     return value if value is not None else os.environ.get("MANGUM_DSN") or None
 
 
-def _region(name: str, value: object) -> str | None:
-    """The region, by default the function's own."""
-    if value is None:
-        return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+def _region(name: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ConfigurationError(f'`{name}` must be the name of a region like "eu-west-1", not {value!r}.')
     return value
@@ -185,7 +182,7 @@ class Options:
     dsn: str | None = field(default=None, repr=False, metadata=_checked(_dsn))  # it can contain a password
     websocket_path: str = field(default="/", metadata=_checked(_path("/ws")))
     api_gateway_endpoint_url: str | None = field(default=None, metadata=_checked(_optional(_url)))
-    api_gateway_region_name: str | None = field(default=None, metadata=_checked(_region))
+    api_gateway_region_name: str | None = field(default=None, metadata=_checked(_optional(_region)))
     hooks: Iterable[Hook] = field(default=(), metadata=_checked(_hooks))
 
     def __post_init__(self) -> None:

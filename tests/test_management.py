@@ -385,8 +385,11 @@ async def test_an_answer_to_half_a_request_does_not_harm_the_next() -> None:
 
 
 @pytest.mark.parametrize("url", ["wss://abc.execute-api.eu-west-1.amazonaws.com/prod", "localhost:3001"])
-async def test_what_is_no_endpoint_is_a_configuration_error(api: ManagementAPI, url: str) -> None:
+async def test_what_is_no_endpoint_is_refused(api: ManagementAPI, url: str) -> None:
+    """In a configuration when the adapter is built; in a record when something is posted there."""
     with pytest.raises(ConfigurationError, match="`api_gateway_endpoint_url` must look like"):
+        ManagementAPI(None, url)
+    with pytest.raises(ConnectionsError, match="`api_gateway_endpoint_url` must look like"):
         await api.post(url, ID, b"hello", opened_at=LONG_AGO, due=None)
 
 

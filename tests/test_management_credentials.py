@@ -24,9 +24,11 @@ from anyio.abc import SocketStream
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from mangum.core.http1 import HTTPResponse
 from mangum.exceptions import ConfigurationError, ConnectionsError
 from mangum.websocket.management.api import ManagementAPI
 from mangum.websocket.management.credentials import CredentialsSource
+from mangum.websocket.management.pool import Pool
 from mangum.websocket.management.sigv4 import Credentials
 from tests.servers import HOST
 from tests.servers.connections import Answer, ConnectionsEndpoint
@@ -64,6 +66,14 @@ async def api() -> AsyncIterator[ManagementAPI]:
     await api.close()
 
 
+@pytest.fixture
+async def secure_api(secure: ConnectionsEndpoint) -> AsyncIterator[ManagementAPI]:
+    """Of an adapter whose `api_gateway_endpoint_url` is the endpoint, as behind a custom domain."""
+    api = ManagementAPI(None, secure.url)
+    yield api
+    await api.close()
+
+
 def use(monkeypatch: pytest.MonkeyPatch, keys: Keys) -> None:
     """Put credentials into the environment, as Lambda does."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key)
@@ -95,8 +105,8 @@ async def test_requests_are_signed_for_the_region(
     use(monkeypatch, keys)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    api = ManagementAPI(argument)
     with ConnectionsEndpoint(credentials=keys, region="eu-west-1", stage="/a stage".replace(" ", "%20")) as endpoint:
+        api = ManagementAPI(argument, endpoint.url)
         for connection_id in (ID, "a/b", "ünïcode ✓"):
             await api.post(endpoint.url, connection_id, b"hello", opened_at=0, due=None)
             await api.delete(endpoint.url, connection_id, due=None)
@@ -106,12 +116,11 @@ async def test_requests_are_signed_for_the_region(
 
 
 @pytest.mark.parametrize("wrong", [{"access_key": "OTHER"}, {"secret_key": "other"}, {"token": "other"}])
-async def test_other_credentials_are_refused(
-    api: ManagementAPI, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str]
-) -> None:
+async def test_other_credentials_are_refused(monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str]) -> None:
     """So the endpoint does check."""
     use(monkeypatch, KEYS._replace(**wrong))
     with ConnectionsEndpoint(credentials=KEYS, region="us-east-1") as endpoint:
+        api = ManagementAPI(None, endpoint.url)
         with pytest.raises(ConnectionsError, match="403"):
             await post(api, endpoint.url)
         await api.close()
@@ -120,8 +129,9 @@ async def test_other_credentials_are_refused(
         await api.close()
 
 
-async def test_a_region_that_nobody_tells_is_an_error(api: ManagementAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_region_that_nobody_tells_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, KEYS)
+    api = ManagementAPI(None, "https://ws.example.com")
     with pytest.raises(ConnectionsError, match="`api_gateway_region_name`"):
         await post(api, "https://ws.example.com")
 
@@ -174,7 +184,7 @@ def test_an_emulator_and_lambda_need_no_aws_library(
         "    sys.modules[name] = None\n"
         "from mangum.websocket.management.api import ManagementAPI\n"
         "async def main():\n"
-        "    api = ManagementAPI(None)\n"
+        "    api = ManagementAPI(None, sys.argv[1])\n"
         "    await api.post(sys.argv[1], 'a', b'hello', opened_at=0, due=None)\n"
         "    await api.close()\n"
         "asyncio.run(main())\n"
@@ -204,15 +214,15 @@ async def test_half_of_the_credentials_is_an_error_that_names_the_rest(
 
 
 async def test_a_profile_will_do(
-    api: ManagementAPI, secure: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    secure_api: ManagementAPI, secure: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "credentials").write_text(
         f"[chat]\naws_access_key_id={KEYS.access_key}\naws_secret_access_key={KEYS.secret_key}\n"
         f"aws_session_token={KEYS.token}\n"
     )
     monkeypatch.setenv("AWS_PROFILE", "chat")
-    await post(api, secure.url)
-    await post(api, secure.url)
+    await post(secure_api, secure.url)
+    await post(secure_api, secure.url)
     assert secure.posts == {ID: [b"hello", b"hello"]}
     assert secure.accepted == 1
 
@@ -296,33 +306,33 @@ async def test_credentials_that_expire_are_renewed(monkeypatch: pytest.MonkeyPat
 
 
 async def test_tls_is_spoken_and_kept(
-    api: ManagementAPI, secure: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
+    secure_api: ManagementAPI, secure: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, KEYS)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(100):
-            tasks.create_task(post(api, secure.url))
-    await api.post(secure.url, ID, b"x" * 128 * 1024, opened_at=0, due=None)
+            tasks.create_task(post(secure_api, secure.url))
+    await secure_api.post(secure.url, ID, b"x" * 128 * 1024, opened_at=0, due=None)
     assert len(secure.posts[ID]) == 101
     assert secure.accepted <= 64
     accepted = secure.accepted
     for answer in (Answer(200, b"x" * 60_000), Answer(200, b"x" * 60_000, chunked=True)):
         secure.script(answer)
-        await post(api, secure.url)
+        await post(secure_api, secure.url)
     assert secure.accepted == accepted
     secure.cut()
-    await post(api, secure.url)
+    await post(secure_api, secure.url)
     assert len(secure.posts[ID]) == 104
 
 
 @pytest.mark.parametrize("keeps", [True, False])
 async def test_tls_connections_end_as_others_do(
-    api: ManagementAPI, secure: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch, keeps: bool
+    secure_api: ManagementAPI, secure: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch, keeps: bool
 ) -> None:
     use(monkeypatch, KEYS)
     secure.script(Answer(200, b"bye", closes=True), Answer(200, b"bye", chunked=True, closes=not keeps))
     for _ in range(4):
-        await post(api, secure.url)
+        await post(secure_api, secure.url)
     assert secure.accepted == (2 if keeps else 3)
 
 
@@ -340,7 +350,7 @@ async def test_a_server_that_is_not_trusted_gets_nothing(
         else:
             monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
             url = url.replace(HOST, "localhost")
-        api = ManagementAPI(None)
+        api = ManagementAPI(None, url)
         with pytest.raises(ConnectionsError, match=r"is not trusted: .*AWS_CA_BUNDLE"):
             await post(api, url)
         await api.close()
@@ -359,9 +369,7 @@ async def test_a_bundle_without_certificates_is_a_configuration_error(
         await post(api, AWS)
 
 
-async def test_a_server_that_never_shakes_hands_is_an_error_in_time(
-    api: ManagementAPI, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_never_shakes_hands_is_an_error_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, KEYS)
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setattr("mangum.websocket.management.client._ATTEMPT_S", 0.2)
@@ -378,6 +386,7 @@ async def test_a_server_that_never_shakes_hands_is_an_error_in_time(
 
     async with serving(serve) as port:
         greetings = 1000
+        api = ManagementAPI(None, f"https://{HOST}:{port}")
         with pytest.raises(ConnectionsError, match="it did not answer"):
             await post(api, f"https://{HOST}:{port}", seconds=1.5)
         assert len(helloes) > 1
@@ -409,7 +418,6 @@ def in_one_line(endpoint: ConnectionsEndpoint) -> str:
 @pytest.mark.parametrize("says", [canonical, authorization, in_one_line])
 @pytest.mark.parametrize("as_json", [True, False])
 async def test_no_secret_is_told(
-    api: ManagementAPI,
     endpoint: ConnectionsEndpoint,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -418,6 +426,7 @@ async def test_no_secret_is_told(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     use(monkeypatch, KEYS)
+    api = ManagementAPI(None, endpoint.url)
     await post(api, endpoint.url)
     signature = endpoint.requests[-1].headers["authorization"].rpartition("=")[2]
     text = says(endpoint)
@@ -431,3 +440,98 @@ async def test_no_secret_is_told(
         told = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(api) + caplog.text
         for secret in (*KEYS, signature):
             assert str(secret) not in told
+    await api.close()
+
+
+# Who gets the credentials
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ws.example.com/chat",
+        "https://abc.execute-api.eu-west-1.amazonaws.com.example.com/prod",
+        "https://abc.execute-api.eu-west-1.amazonaws.com:8443/prod",
+        "https://a.b.execute-api.eu-west-1.amazonaws.com/prod",
+        "https://abc.execute-api.evil.amazonaws.com/prod",
+        "https://abc.execute-api.cn-north-1.amazonaws.com/prod",
+        "https://abc.execute-api.eu-west-1.amazonaws.com.cn/prod",
+        "https://abc.execute-api.eu-west-1.vpce.amazonaws.com/prod",
+        "http://abc.execute-api.eu-west-1.amazonaws.com/prod",
+        "http://localstack:4566/prod",
+        "https://localhost:3001",
+    ],
+)
+async def test_an_endpoint_of_somebody_else_gets_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one that a record of the store names."""
+    use(monkeypatch, KEYS)
+    for api in (ManagementAPI("eu-west-1"), ManagementAPI("eu-west-1", "https://ws.example.com/other")):
+        for call in (
+            api.post(url, ID, b"hello", opened_at=0, due=None),
+            api.delete(url, ID, due=None),
+        ):
+            with pytest.raises(
+                ConnectionsError, match="neither a host of API Gateway nor the `api_gateway_endpoint_url`"
+            ):
+                await call
+
+
+@pytest.mark.parametrize(
+    "url", ["http://ws.example.com/chat", "http://192.168.0.1:3001", "http://localstack:4566/prod"]
+)
+def test_plain_http_to_another_machine_is_a_configuration_error(url: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"`api_gateway_endpoint_url` is plain HTTP to another machine .*https://"
+    ):
+        ManagementAPI(None, url)
+
+
+async def test_an_emulator_that_is_not_configured_gets_no_credentials(
+    api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, KEYS)
+    await post(api, endpoint.url)
+    assert {"authorization", "x-amz-security-token"}.isdisjoint(endpoint.requests[0].headers)
+
+
+async def test_each_endpoint_is_signed_for_its_own_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broadcast reaches connections in other regions too. What the user says goes before it."""
+    use(monkeypatch, KEYS)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    requests: list[bytes] = []
+
+    async def request(self: Pool, request: bytes, **options: object) -> HTTPResponse:
+        requests.append(request)
+        return HTTPResponse(200, {}, b"")
+
+    monkeypatch.setattr(Pool, "request", request)
+    for argument, signed_for in ((None, "eu-west-1"), ("ap-south-1", "ap-south-1")):
+        await post(ManagementAPI(argument), AWS)
+        assert f"/{signed_for}/execute-api/aws4_request".encode() in requests[-1]
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+@pytest.mark.parametrize("end", ["\n", "\r\nx-evil: 1", "\t", "\x7f", "\x85", "é"])
+async def test_a_credential_with_a_control_character_is_refused(
+    name: str, end: str, api: ManagementAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, KEYS)
+    monkeypatch.setenv(name, f"hush{end}")
+    what = {"AWS_ACCESS_KEY_ID": "access key id", "AWS_SECRET_ACCESS_KEY": "secret access key"}.get(
+        name, "session token"
+    )
+    for _ in range(2):
+        with pytest.raises(ConnectionsError, match=f"Invalid {what} in the credentials in the environment") as caught:
+            await post(api, AWS)
+        assert "hush" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_credential_of_a_profile_is_checked_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "credentials").write_text(
+        "[default]\naws_access_key_id=hush\naws_secret_access_key=secret\naws_session_token=hush\x7f\n"
+    )
+    with pytest.raises(
+        ConnectionsError, match="Invalid session token in the credentials that aiobotocore found"
+    ) as caught:
+        await CredentialsSource().current(1000, asyncio.get_running_loop().time() + 20)
+    assert "hush" not in "".join(traceback.format_exception(caught.value))

@@ -159,6 +159,11 @@ def test_an_id_that_would_be_another_path_is_refused(connection_id: str) -> None
             "eu-west-1",
             "arn:aws:execute-api:eu-west-1:*:abc/prod/POST/@connections/*",
         ),
+        (
+            "vpce-0123-ab12-us-east-1a.execute-api.us-east-1.vpce.amazonaws.com",
+            "us-east-1",
+            "arn:aws:execute-api:us-east-1:*:*/prod/POST/@connections/*",
+        ),
         ("ws.example.com", None, "arn:aws:execute-api:eu-west-1:*:*/*/POST/@connections/*"),
         (
             "abc.execute-api.eu-west-1.amazonaws.com.example.com",

@@ -409,7 +409,18 @@ def test_the_default_host_stands_in_for_a_custom_domain(region: str, url: str, m
 
 
 @pytest.mark.parametrize(
-    ("domain", "api_id"), [("localhost", "abc"), (None, "abc"), ("", "abc"), ("ws.example.org", None)]
+    ("domain", "api_id"),
+    [
+        ("localhost", "abc"),
+        (None, "abc"),
+        ("", "abc"),
+        ("ws.example.org", None),
+        ("ws.example.org", "example.com/"),
+        ("ws.example.org:4510", "abc"),
+        ("abc.execute-api.localhost.localstack.cloud:4566", "abc"),
+        ("abc.execute-api.localhost.localstack.cloud", "abc"),
+        ("localhost:3001@example.com", "abc"),
+    ],
 )
 def test_nothing_tells_the_endpoint(domain: str | None, api_id: str | None) -> None:
     assert endpoint_of(domain, api_id=api_id, api_gateway_region_name="eu-west-1") is None
@@ -465,7 +476,6 @@ def test_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
     def region(**arguments: Any) -> str | None:
         return Config(**arguments).api_gateway_region_name
 
-    assert region() is None
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    assert region() == "eu-west-1"
+    assert region() is None  # the endpoint's own goes before the environment's
     assert region(api_gateway_region_name="eu-west-3") == "eu-west-3"

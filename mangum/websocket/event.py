@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocke
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +20,13 @@ from mangum.handlers.paths import place_under, quote_decoded_path
 from mangum.handlers.queries import QUERY_MAP, quote_query
 from mangum.handlers.sources import Source
 from mangum.types import Headers, LambdaEvent, Message, Scope
+from mangum.websocket.management.endpoint import aws_host, environment_region
 
 __all__ = ["EventType", "Handshake", "WebSocketEvent"]
 
 _NO_STATUS = 1005  # RFC 6455, section 7.4.1: the close frame had no code
 _LONGEST_ID = 1024  # bytes of UTF-8: what every store can keep. API Gateway's have some 16
-_LOCAL_DOMAINS = ("localhost:", "127.0.0.1:", "[::1]:")
+_EMULATOR = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\]):[0-9]{1,5}")
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 
 
@@ -248,12 +250,11 @@ def _endpoint_url(request: Mapping[str, Any], config: Config) -> str | None:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
     """
     domain, stage, api_id = (_text(request.get(name)) for name in ("domainName", "stage", "apiId"))
-    if domain.startswith(_LOCAL_DOMAINS):
+    if _EMULATOR.fullmatch(domain):
         return f"http://{domain}/{stage}"
-    if ".execute-api." in domain:
+    if aws_host(domain):
         return f"https://{domain}/{stage}"
-    region = config.api_gateway_region_name
-    if not region or "." not in domain or not api_id:
-        return None
-    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"https://{api_id}.execute-api.{region}.{suffix}/{stage}"
+    region = config.api_gateway_region_name or environment_region() or ""
+    host = f"{api_id}.execute-api.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+    is_custom = "." in domain and ":" not in domain and ".execute-api." not in domain  # others are an emulator's
+    return f"https://{host}/{stage}" if is_custom and aws_host(host) else None

@@ -42,10 +42,21 @@ class ManagementAPI:
     """The management APIs of any number of endpoints. Opened by the first call, on the running event loop, and warm
     until `close`; a call on another loop opens it anew."""
 
-    def __init__(self, region_name: str | None) -> None:
+    def __init__(self, region_name: str | None, endpoint_url: str | None = None) -> None:
         """`region_name` is what requests are signed for; `None` takes it from the endpoint's host, or else from
-        `AWS_REGION`."""
+        `AWS_REGION`. `endpoint_url` is the endpoint that the user has configured. No other gets the credentials but
+        hosts of API Gateway.
+
+        Raises:
+            ConfigurationError: `endpoint_url` is no URL of a management API, or plain HTTP to another machine.
+        """
         self._region_name = region_name
+        self._configured = None if endpoint_url is None else Endpoint.parse(endpoint_url)
+        if self._configured is not None and self._configured.scheme == "http" and not self._configured.is_local:
+            raise ConfigurationError(
+                f"`api_gateway_endpoint_url` is plain HTTP to another machine ({self._configured}), which would get "
+                "the credentials in clear: write https://. Only an emulator at localhost or 127.0.0.1 may have http://."
+            )
         self._session: _Session | None = None
 
     async def post(
@@ -58,8 +69,7 @@ class ManagementAPI:
         Raises:
             ConnectionGone: the connection is closed.
             MessageTooLarge: the message has more than 128 KB.
-            ConnectionsError: API Gateway refused it, or did not take it in time.
-            ConfigurationError: `endpoint` is no URL of a management API.
+            ConnectionsError: API Gateway refused it, or did not take it in time, or `endpoint` is not API Gateway.
         """
         if len(data) > MOST_BYTES:
             raise _too_large(data)
@@ -74,8 +84,7 @@ class ManagementAPI:
         """Close a connection. One that is not there is no error.
 
         Raises:
-            ConnectionsError: API Gateway refused, or did not answer in time.
-            ConfigurationError: `endpoint` is no URL of a management API.
+            ConnectionsError: API Gateway refused, or did not answer in time, or `endpoint` is not API Gateway.
         """
         await self._call("DELETE", endpoint, connection_id, b"", due, (*_SUCCESS, _GONE, _NOT_FOUND), gone_from=0)
 
@@ -97,7 +106,7 @@ class ManagementAPI:
     ) -> int:
         """The status that API Gateway settles on: one of `settled`, and 410 not before `gone_from`, in Unix seconds."""
         session = self._open()
-        target = session.targets.get(endpoint) or session.add_target(endpoint, self._region_name)
+        target = session.targets.get(endpoint) or session.add_target(endpoint, self._region_name, self._configured)
         path = target.endpoint.target(connection_id)
         now = session.loop.time
         if due is None:
@@ -149,14 +158,25 @@ class _Session:
         self._pools: dict[tuple[str, str, int], Pool] = {}
         self._credentials = CredentialsSource()
 
-    def add_target(self, text: str, region_name: str | None) -> EndpointClient:
-        endpoint = Endpoint.parse(text)
+    def add_target(self, text: str, region_name: str | None, configured: Endpoint | None) -> EndpointClient:
+        try:
+            endpoint = Endpoint.parse(text)
+        except ConfigurationError as error:
+            raise ConnectionsError(str(error)) from None
+        is_trusted = endpoint == configured or endpoint.is_aws
+        if not is_trusted and not endpoint.is_local:
+            raise ConnectionsError(
+                f"{endpoint} is neither a host of API Gateway nor the `api_gateway_endpoint_url` of this adapter, so "
+                "it does not get the credentials. If it is a custom domain, set `api_gateway_endpoint_url`."
+            )
         server = (endpoint.scheme, endpoint.host, endpoint.port)
         pool = self._pools.get(server)
         if pool is None:
             tls = self._tls if endpoint.scheme == "https" else None
             pool = self._pools[server] = Pool(endpoint.host, endpoint.port, tls, most=_MOST_CONNECTIONS)
-        target = self.targets[text] = EndpointClient(endpoint, pool, self._credentials, region_name)
+        target = self.targets[text] = EndpointClient(
+            endpoint, pool, self._credentials if is_trusted else None, region_name
+        )
         return target
 
     async def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import ssl
 import time
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 from mangum.exceptions import ConnectionsError
 from mangum.websocket.management.credentials import CredentialsSource
-from mangum.websocket.management.endpoint import Endpoint
+from mangum.websocket.management.endpoint import Endpoint, environment_region
 from mangum.websocket.management.pool import Pool, Unreached
 from mangum.websocket.management.sigv4 import Credentials, Signer
 
@@ -59,13 +58,16 @@ class Attempt(NamedTuple):
 class EndpointClient:
     """An endpoint with the connections to its server and the identity that it is to see."""
 
-    def __init__(self, endpoint: Endpoint, pool: Pool, credentials: CredentialsSource, region_name: str | None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, pool: Pool, credentials: CredentialsSource | None, region_name: str | None
+    ) -> None:
         """`region_name` is the region to sign for; `None` takes it from the endpoint's host, or else from `AWS_REGION`.
+        Without `credentials`, requests are not signed.
 
         Raises:
             ConnectionsError: no region is known.
         """
-        region = region_name or endpoint.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        region = region_name or endpoint.region or environment_region()
         if not region and not endpoint.is_local:
             raise ConnectionsError(
                 f"The region of {endpoint} is not known: set `api_gateway_region_name` or the variable AWS_REGION."
@@ -86,10 +88,12 @@ class EndpointClient:
             ConnectionsError: there are no credentials, or the server is not who it says.
         """
         now = time.time()
-        if self._is_local:  # an emulator, which needs no AWS account
-            credentials = self._credentials.in_environment(now)
-        else:
-            credentials = await self._credentials.current(now, due)
+        credentials: Credentials | None = None
+        if self._credentials is not None:
+            if self._is_local:  # an emulator, which needs no AWS account
+                credentials = self._credentials.in_environment(now)
+            else:
+                credentials = await self._credentials.current(now, due)
         signature = self._signer.headers(method, path, body, credentials, now) if credentials is not None else ""
         head = f"{method} {path}{self._head}{signature}content-length: {len(body)}\r\n\r\n"
         try:

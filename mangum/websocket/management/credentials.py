@@ -37,12 +37,16 @@ class CredentialsSource:
         self._failure: tuple[float, str] | None = None  # when, in Unix seconds
 
     def in_environment(self, now: float) -> Credentials | None:
-        """What the environment has at `now`, in Unix seconds. It is looked at once a second."""
+        """What the environment has at `now`, in Unix seconds. It is looked at once a second.
+
+        Raises:
+            ConnectionsError: it has credentials that cannot be used.
+        """
         second = int(now)
         if second != self._second:
-            self._second = second
             self._environment = _environment()
             self._found = None
+            self._second = second  # not before: what cannot be used is refused every time
         return self._environment
 
     async def current(self, now: float, due: float) -> Credentials:
@@ -87,7 +91,7 @@ class CredentialsSource:
             raise ConnectionsError(f"The AWS credentials cannot be loaded: {type(error).__name__}: {error}") from error
         if found is None:
             raise ConnectionsError(f"There are no AWS credentials to post to WebSocket connections with: {_HOW}.")
-        return Credentials(found.access_key, found.secret_key, found.token)
+        return _checked("the credentials that aiobotocore found", found.access_key, found.secret_key, found.token)
 
 
 def _environment() -> Credentials | None:
@@ -95,4 +99,21 @@ def _environment() -> Credentials | None:
     access_key, secret_key = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
     if not access_key or not secret_key:
         return None
-    return Credentials(access_key, secret_key, os.environ.get("AWS_SESSION_TOKEN") or None)
+    token = os.environ.get("AWS_SESSION_TOKEN") or None
+    return _checked("the credentials in the environment (AWS_ACCESS_KEY_ID and others)", access_key, secret_key, token)
+
+
+def _checked(whose: str, access_key: str, secret_key: str, token: str | None) -> Credentials:
+    """Credentials that can stand in a header. A line break in one would begin a header of its own.
+
+    Raises:
+        ConnectionsError: one has another character than AWS's have; the text does not show it.
+    """
+    named = {"access key id": access_key, "secret access key": secret_key, "session token": token or ""}
+    wrong = [name for name, value in named.items() if not (value.isascii() and value.isprintable())]
+    if wrong:
+        raise ConnectionsError(
+            f"Invalid {' and '.join(wrong)} in {whose}: it has a control character, such as a line break, or one that "
+            "is not ASCII. Remove it."
+        )
+    return Credentials(access_key, secret_key, token)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from mangum.exceptions import ConfigurationError, ConnectionsError
 
-__all__ = ["MOST_BYTES", "Endpoint"]
+__all__ = ["MOST_BYTES", "AWSHost", "Endpoint", "aws_host", "environment_region"]
 
 # Of a message.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
@@ -17,12 +19,38 @@ MOST_BYTES = 128 * 1024
 
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
-# abc123.execute-api.eu-west-1.amazonaws.com (and .com.cn); through a VPC endpoint abc123-vpce-0123 or
-# vpce-0123.execute-api.eu-west-1.vpce.amazonaws.com; dual-stack ends in .api.aws.
+# abc123.execute-api.eu-west-1.amazonaws.com; through a VPC endpoint abc123-vpce-0123.execute-api... or
+# vpce-0123.execute-api.eu-west-1.vpce.amazonaws.com. China has ends of its own, and dual-stack has another:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-private-api-test-invoke-url.html
 _AWS_HOST = re.compile(
-    r"(?P<api>[^.]+)\.execute-api\.(?P<region>[a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)"
+    r"(?:(?P<api>[a-z0-9]+)(?:-vpce-[a-z0-9]+)?|vpce-[a-z0-9-]+)\.execute-api"
+    r"\.(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})\.(?P<end>[a-z.]+)"
 )
+_ENDS = ("amazonaws.com", "api.aws")
+_ENDS_IN_CHINA = ("amazonaws.com.cn", "api.amazonwebservices.com.cn")
 _PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
+
+
+class AWSHost(NamedTuple):
+    """What the name of a host of API Gateway tells."""
+
+    api: str | None  # the id of the API; a VPC endpoint may serve several
+    region: str
+
+
+def aws_host(host: str) -> AWSHost | None:
+    """What a host name in lower case tells, if it has exactly the form of API Gateway's hosts."""
+    match = _AWS_HOST.fullmatch(host)
+    if match is None:
+        return None
+    api, region = match["api"], match["region"]
+    ends = _ENDS_IN_CHINA if region.startswith("cn-") else _ENDS
+    return AWSHost(api, region) if match["end"] in (ends if api else (f"vpce.{ends[0]}",)) else None
+
+
+def environment_region() -> str | None:
+    """The region that the environment names: in Lambda, the function's."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
 
 
 @dataclass(frozen=True)
@@ -79,10 +107,15 @@ class Endpoint:
             return self.scheme == "http" and self.host == "localhost"
 
     @property
+    def is_aws(self) -> bool:
+        """Whether the host can only be API Gateway's, and nobody can read along."""
+        return self.scheme == "https" and self.port == _PORTS["https"] and aws_host(self.host) is not None
+
+    @property
     def region(self) -> str | None:
         """The region, where the host tells it: a custom domain does not."""
-        match = _AWS_HOST.fullmatch(self.host)
-        return match["region"] if match else None
+        found = aws_host(self.host)
+        return found.region if found else None
 
     def target(self, connection_id: str) -> str:
         """The path of a connection, percent-encoded.
@@ -100,9 +133,9 @@ class Endpoint:
 
     def arn(self, method: str, region: str) -> str:
         """The resource that a policy has to name, with `*` for what the URL does not tell."""
-        match = _AWS_HOST.fullmatch(self.host)
-        api = match["api"].partition("-")[0] if match else "*"
-        stage = self.path.strip("/") if match and self.path else "*"
+        found = aws_host(self.host)
+        api = found.api if found and found.api else "*"
+        stage = self.path.strip("/") if found and self.path else "*"
         partition = next((name for prefix, name in _PARTITIONS.items() if region.startswith(f"{prefix}-")), "aws")
         return f"arn:{partition}:execute-api:{region}:*:{api}/{stage}/{method}/@connections/*"
 
