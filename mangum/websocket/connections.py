@@ -187,7 +187,13 @@ class Connections:
             if own is not None and own.connection_id == member.connection_id:
                 await own.send(data)
             else:
-                await self._hub.post(member.connection_id, Address.of_member(member), message, self._due)
+                try:
+                    target = Address.of_member(member)
+                except ValueError as error:
+                    raise ConnectionsError(
+                        f"The membership of the connection {member.connection_id!r} cannot be read ({error})."
+                    ) from error
+                await self._hub.post(member.connection_id, target, message, self._due)
         except ConnectionGone:
             result.gone += 1
         except ConnectionsError as error:

@@ -108,13 +108,23 @@ class Handshake:
 
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> Handshake:
-        """What `as_json` has made."""
+        """What `as_json` has made, in this version or another: what is missing is empty.
+
+        Raises:
+            AttributeError, TypeError, ValueError: a field is something else.
+        """
+        client, scheme = value.get("client"), value.get("scheme", "wss")
+        host, port = value.get("server") or (None, None)
+        if not (client is None or isinstance(client, str)) or scheme not in ("ws", "wss"):
+            raise ValueError("`client` or `scheme` is something else")
+        if host is not None and not (isinstance(host, str) and isinstance(port, int)):
+            raise ValueError("`server` is no host and port")
         return cls(
-            headers=[[name.encode("latin-1"), text.encode("latin-1")] for name, text in value["headers"]],
-            query_string=value["query_string"].encode("ascii"),
-            client=value["client"],
-            server=tuple(value["server"]) if value["server"] else None,
-            scheme=value["scheme"],
+            headers=[[name.encode("latin-1"), text.encode("latin-1")] for name, text in value.get("headers", ())],
+            query_string=value.get("query_string", "").encode("ascii"),
+            client=client,
+            server=None if host is None else (host, port),
+            scheme=scheme,
         )
 
 

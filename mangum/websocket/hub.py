@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,8 @@ from mangum.websocket.management.api import ManagementAPI
 from mangum.websocket.records import Address, ConnectionRecord
 
 __all__ = ["Hub"]
+
+logger: logging.Logger = logging.getLogger("mangum.websocket")
 
 
 class Hub:
@@ -33,9 +36,15 @@ class Hub:
         await self.store.close()
 
     async def load(self, connection_id: str) -> ConnectionRecord | None:
-        """What is kept of a connection."""
+        """What is kept of a connection. A record that cannot be read counts as not there."""
         entry = await self.store.load(connection_id)
-        return None if entry is None else ConnectionRecord.of_entry(entry)
+        if entry is None:
+            return None
+        try:
+            return ConnectionRecord.of_entry(entry)
+        except ValueError as error:
+            logger.warning("The record of the connection %r cannot be read (%s).", connection_id, error)
+            return None
 
     async def post(self, connection_id: str, target: Address, data: bytes, due: float | None) -> None:
         """Send a message. A connection that is gone loses its memberships; its record stays, because the application's

@@ -185,7 +185,7 @@ class WebSocketExchange:
         handshake = event.handshake()
         target = Address(event.endpoint_url, time.time())
         own = OwnConnection(
-            event, ConnectionRecord(event.connection_id, target, handshake.as_json()), self._hub, self._due
+            event, ConnectionRecord(event.connection_id, target, handshake), self._hub, self._due
         )
         cycle = self._cycle(own, handshake, state)
         root_of(asyncio.get_running_loop()).start_soon(self._purge, "mangum-purge")
@@ -217,7 +217,7 @@ class WebSocketExchange:
             return {"statusCode": _GONE}
         own = OwnConnection(event, record, self._hub, self._due)
         own.is_gone = not await self._deliver_pending(record)
-        cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
+        cycle = self._cycle(own, record.handshake, state)
         try:
             await self._settle(cycle, group)
             goes_on = not (cycle.ended or cycle.closed)
@@ -250,7 +250,7 @@ class WebSocketExchange:
         if record is None:  # the application has closed it itself
             return {"statusCode": 200}
         own = OwnConnection(self._event, record, self._hub, self._due)
-        cycle = self._cycle(own, Handshake.of_json(record.handshake), state)
+        cycle = self._cycle(own, record.handshake, state)
         try:
             await self._settle(cycle, group)
             self._settled = {"statusCode": _status(cycle, own)}
