@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import ClassVar
 
-from mangum.backends.base import Backend, Entry, Page
+from mangum.backends.base import Backend, Entry, Page, Pending
 from mangum.backends.dsn import DSN
 from mangum.exceptions import ConfigurationError
 
@@ -17,6 +17,7 @@ class _Data:
     def __init__(self) -> None:
         self.records: dict[str, Entry] = {}
         self.pending: dict[str, list[bytes]] = {}
+        self.claims: dict[str, tuple[str, float]] = {}
         self.groups: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
 
 
@@ -44,19 +45,35 @@ class Memory(Backend):
     async def save(self, record: Entry) -> None:
         self.data.records[record.connection_id] = record
 
+    async def update(self, record: Entry) -> None:
+        if record.connection_id in self.data.records:
+            self.data.records[record.connection_id] = record
+
     async def load(self, connection_id: str) -> Entry | None:
         return self.data.records.get(connection_id)
 
     async def delete(self, connection_id: str) -> None:
         self.data.records.pop(connection_id, None)
         self.data.pending.pop(connection_id, None)
+        self.data.claims.pop(connection_id, None)
         await self.leave_all(connection_id)
 
     async def hold(self, connection_id: str, messages: Sequence[bytes], expires_at: int) -> None:
         self.data.pending[connection_id] = list(messages)
+        self.data.claims.pop(connection_id, None)
 
-    async def take(self, connection_id: str) -> list[bytes]:
-        return self.data.pending.pop(connection_id, [])
+    async def claim(self, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
+        messages = self.data.pending.get(connection_id)
+        if not messages:
+            return None
+        holder, ends = self.data.claims.get(connection_id, (owner, until))
+        if holder == owner or ends <= now:
+            holder, ends = self.data.claims[connection_id] = (owner, until)
+        return Pending(holder, messages)
+
+    async def release(self, connection_id: str, owner: str, messages: Sequence[bytes]) -> None:
+        if self.data.claims.get(connection_id, ("", 0))[0] == owner:
+            await self.hold(connection_id, messages, 0)
 
     async def join(self, group: str, member: Entry) -> None:
         self.data.groups[group][member.connection_id] = member

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from mangum.backends import conformance
-from mangum.backends.base import Entry, Page
+from mangum.backends.base import Entry, Page, Pending
 from mangum.backends.conformance import CHECKS, Check
 from mangum.backends.dsn import DSN
 from mangum.backends.store import Store
@@ -70,17 +70,56 @@ class AddsToWhatIsHeld(Memory):
         self.data.pending.setdefault(connection_id, []).extend(messages)
 
 
-class TakesInAnyOrder(Memory):
-    async def take(self, connection_id: str) -> list[bytes]:
-        return sorted(await super().take(connection_id))
+class UpdatesWhatIsDeleted(Memory):
+    async def update(self, record: Entry) -> None:
+        await self.save(record)
 
 
-class TakesInTwoSteps(Memory):
-    async def take(self, connection_id: str) -> list[bytes]:
-        messages = self.data.pending.get(connection_id, [])
+class UpdatesInTwoSteps(Memory):
+    async def update(self, record: Entry) -> None:
+        if record.connection_id in self.data.records:
+            await asyncio.sleep(0)
+            await self.save(record)
+
+
+class ClaimsInAnyOrder(Memory):
+    async def claim(self, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
+        claim = await super().claim(connection_id, owner, now, until)
+        return claim and Pending(claim.owner, sorted(claim.messages))
+
+
+class ClaimsInTwoSteps(Memory):
+    async def claim(self, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
+        _, ends = self.data.claims.get(connection_id, (owner, 0))
         await asyncio.sleep(0)
-        await super().take(connection_id)
-        return messages
+        if ends <= now:
+            self.data.claims.pop(connection_id, None)
+        return await super().claim(connection_id, owner, now, until)
+
+
+class TakesWhatIsClaimed(Memory):
+    """As a store of an earlier version did: what it has told is no longer there."""
+
+    async def claim(self, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
+        claim = await super().claim(connection_id, owner, now, until)
+        self.data.pending.pop(connection_id, None)
+        return claim
+
+
+class ClaimsForEver(Memory):
+    async def claim(self, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
+        return await super().claim(connection_id, owner, now, until + 3600)
+
+
+class ReleasesWhatIsAnothers(Memory):
+    async def release(self, connection_id: str, owner: str, messages: Sequence[bytes]) -> None:
+        if connection_id in self.data.claims:
+            await self.hold(connection_id, messages, 0)
+
+
+class KeepsClaimsToWhatIsHeldAgain(Memory):
+    async def hold(self, connection_id: str, messages: Sequence[bytes], expires_at: int) -> None:
+        self.data.pending[connection_id] = list(messages)
 
 
 class SavesOverWhatIsHeld(Memory):
@@ -199,10 +238,17 @@ class SavesInTwoSteps(Memory):
         (IgnoresTheExpiry, conformance.check_expiry),
         (PurgesWhatIsRenewed, conformance.check_expiry),
         (AddsToWhatIsHeld, conformance.check_pending_messages),
-        (TakesInAnyOrder, conformance.check_pending_messages),
+        (UpdatesWhatIsDeleted, conformance.check_a_record_is_updated),
+        (UpdatesInTwoSteps, conformance.check_a_record_is_updated),
+        (ClaimsInAnyOrder, conformance.check_pending_messages),
+        (TakesWhatIsClaimed, conformance.check_pending_messages),
+        (TakesWhatIsClaimed, conformance.check_repeated_calls),
+        (ClaimsForEver, conformance.check_a_claim_comes_to_an_end),
+        (ReleasesWhatIsAnothers, conformance.check_a_claim_comes_to_an_end),
+        (KeepsClaimsToWhatIsHeldAgain, conformance.check_a_claim_comes_to_an_end),
         (SavesOverWhatIsHeld, conformance.check_pending_messages),
         (KeepsMessagesOfTheDeleted, conformance.check_pending_messages),
-        (TakesInTwoSteps, conformance.check_messages_are_taken_once),
+        (ClaimsInTwoSteps, conformance.check_messages_are_claimed_once),
         (LeavesEverything, conformance.check_groups),
         (KeepsTheFirstJoin, conformance.check_groups),
         (KeepsMembershipsOfTheDeleted, conformance.check_end_of_all_memberships),

@@ -12,12 +12,14 @@ from uuid import uuid4
 
 import pytest
 
-from mangum.backends.base import Entry
+from mangum.backends.base import Entry, Pending
 from mangum.backends.dsn import DSN
 from mangum.backends.store import Store, backend_of
 from mangum.exceptions import BackendError, ConfigurationError
 from tests.servers.moto import REGION, DynamoDBServer, dsn
 from tests.servers.proxy import proxy_to
+
+LATER = 4_000_000_000
 
 pytestmark = pytest.mark.anyio
 
@@ -321,7 +323,13 @@ class TestRequests:
             (opened.save(kept), ["PutItem"]),
             (opened.load(kept.connection_id), ["GetItem"]),
             (opened.hold(kept.connection_id, [b"1"], kept.expires_at), ["PutItem"]),
-            (opened.take(kept.connection_id), ["DeleteItem"]),
+            (opened.claim(kept.connection_id, "ann", LATER), ["GetItem", "PutItem"]),
+            (opened.claim(kept.connection_id, "bob", LATER), ["GetItem"]),
+            (opened.release(kept.connection_id, "ann", [b"1"]), ["GetItem", "PutItem"]),
+            (opened.claim(kept.connection_id, "ann", LATER), ["GetItem", "PutItem"]),
+            (opened.release(kept.connection_id, "ann", []), ["DeleteItem"]),
+            (opened.claim(kept.connection_id, "ann", LATER), ["GetItem"]),
+            (opened.update(kept), ["PutItem"]),
             (opened.join("red", kept), ["BatchWriteItem"]),
             (opened.groups(kept.connection_id), ["Query"]),
             (opened.leave("red", kept.connection_id), ["BatchWriteItem"]),
@@ -413,7 +421,7 @@ class TestRequests:
 
     async def test_messages_that_no_item_can_hold_are_refused(self, server: DynamoDBServer, opened: Store) -> None:
         await opened.hold("ann", [b"x" * 100_000] * 4, 4_000_000_000)
-        assert await opened.take("ann") == [b"x" * 100_000] * 4
+        assert await opened.claim("ann", "owner", LATER) == Pending("owner", [b"x" * 100_000] * 4)
         server.requests()
         with pytest.raises(BackendError, match=r"409,600 bytes in an item, and the messages .* have 500,020"):
             await opened.hold("ann", [b"x" * 100_000] * 5, 4_000_000_000)

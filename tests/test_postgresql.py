@@ -177,8 +177,8 @@ async def test_who_may_not_create_tables_is_told_what_to_create(
         await store.save(RECORD)
     problem, _, tables = str(caught.value).partition("\n\n")
     assert problem == (
-        f"Tables are missing in {store.name}, and its user may not create them (permission denied for schema public). "
-        "Let that user SELECT, INSERT, UPDATE and DELETE in what this creates:"
+        f"Tables or columns are missing in {store.name}, and its user may not create them (permission denied for "
+        "schema public). Let that user SELECT, INSERT, UPDATE and DELETE in what this creates:"
     )
     await admin.execute(tables)
     with pytest.raises(BackendError, match="failed to open: InsufficientPrivilegeError: permission denied for table"):
@@ -189,6 +189,33 @@ async def test_who_may_not_create_tables_is_told_what_to_create(
     await store.delete("connection")
     await store.close()
     await admin.execute(f"DROP OWNED BY {user}; DROP USER {user}")
+
+
+async def test_tables_of_an_earlier_version(dsn: str, admin: Any) -> None:
+    """In them nobody could claim what waits for a connection. Several sandboxes may open them at the same time."""
+    first = Store.of(dsn)
+    await first.hold("connection", [b"1"], LATER)
+    await first.close()
+    await admin.execute("ALTER TABLE mangum_pending DROP COLUMN owner, DROP COLUMN claimed_until")
+    stores = [Store.of(dsn) for _ in range(4)]
+    claims = await asyncio.gather(*(store.claim("connection", f"{n}", LATER) for n, store in enumerate(stores)))
+    own = [claim for n, claim in enumerate(claims) if claim is not None and claim.owner == f"{n}"]
+    assert [claim.messages for claim in own] == [[b"1"]]
+    await asyncio.gather(*(store.close() for store in stores))
+
+
+async def test_who_is_too_late_to_renew_a_claim_does_not_have_it(dsn: str, admin: Any, store: Store) -> None:
+    """Another takes it over at the same time, and the server shows who is late what was there before."""
+    await store.hold("connection", [b"1"], LATER)
+    await store.claim("connection", "ann", 0)
+    async with admin.transaction():
+        await admin.execute("UPDATE mangum_pending SET owner = 'bob', claimed_until = $1", float(LATER))
+        late = asyncio.create_task(store.claim("connection", "ann", LATER))
+        while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0)
+    claim = await late
+    assert claim is not None
+    assert claim.owner != "ann"
 
 
 async def test_a_schema_that_is_missing(dsn: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 import redis
 import trustme
 
-from mangum.backends.base import Entry, Page
+from mangum.backends.base import Entry, Page, Pending
 from mangum.backends.dsn import DSN
 from mangum.backends.redis import Redis
 from mangum.backends.store import Store, backend_of
@@ -30,7 +30,7 @@ LATER = int(time.time()) + 86_400
 PAST = int(time.time()) - 600
 
 # What a user of the server has to be allowed, as the documentation has it.
-RIGHTS = "get set getdel del eval time ttl expireat zadd zrem zrange zrangebyscore zrangebylex zremrangebylex"
+RIGHTS = "get set del eval time ttl expireat zadd zrem zrange zrangebyscore zrangebylex zremrangebylex"
 
 
 @pytest.fixture
@@ -185,12 +185,14 @@ async def test_keys(redis_server: RedisServer, admin: redis.Redis, prefix: str) 
     keys = {
         f"{prefix}{{odd%7D%25{{id}}:record": b"%d\nvalue" % LATER,
         f"{prefix}{{odd%7D%25{{id}}:pending": b"0:3:\0\n:",
+        f"{prefix}{{odd%7D%25{{id}}:claim": b"1783000000.000 ann",
         f"{prefix}{{odd%7D%25{{id}}:groups": [(group.encode(), LATER)],
         f"{prefix}group:{group}": [(b"odd}%%{id\0%d\0value" % LATER, 0)],
     }
     async with opened(f"{redis_server.dsn()}?prefix={prefix}") as store:
         await store.save(entry)
         await store.hold(connection_id, [b"", b"\0\n:"], LATER)
+        await store.claim(connection_id, "ann", 1_783_000_000)
         await store.join(group, entry)
         assert set(names(admin, prefix)) == set(keys)
         assert {key: content(admin, key) for key in keys} == keys
@@ -270,7 +272,12 @@ async def test_a_user_with_few_rights(redis_server: RedisServer, admin: redis.Re
         await store.save(entry)
         assert await store.load(entry.connection_id) == entry
         await store.hold(entry.connection_id, [b"1"], LATER)
-        assert await store.take(entry.connection_id) == [b"1"]
+        await store.update(entry)
+        assert await store.claim(entry.connection_id, "ann", LATER) == Pending("ann", [b"1"])
+        await store.release(entry.connection_id, "ann", [b"2"])
+        assert await store.claim(entry.connection_id, "bob", LATER) == Pending("bob", [b"2"])
+        await store.release(entry.connection_id, "bob", [])
+        assert await store.claim(entry.connection_id, "ann", LATER) is None
         await store.join("red", entry)
         await store.join("blue", entry)
         assert sorted(await store.groups(entry.connection_id)) == ["blue", "red"]
@@ -459,6 +466,7 @@ async def test_keys_of_a_connection_are_in_one_slot(redis_cluster: RedisCluster,
         for connection_id in odd:
             await store.save(record(connection_id))
             await store.hold(connection_id, [b"1"], LATER)
+            await store.claim(connection_id, "ann", LATER)
             await store.join("red", record(connection_id))
         slots: dict[str, list[int]] = {}
         for node in redis_cluster.nodes:
@@ -466,7 +474,7 @@ async def test_keys_of_a_connection_are_in_one_slot(redis_cluster: RedisCluster,
                 for key in names(client, prefix):
                     slots.setdefault(key.rpartition(":")[0], []).append(redis_cluster.slot(key))
         assert len(slots.pop(f"{prefix}group")) == 1
-        assert [len(found) for found in slots.values()] == [3] * len(odd)
+        assert [len(found) for found in slots.values()] == [4] * len(odd)
         assert [found for found in slots.values() if len(set(found)) > 1] == []
         assert len({redis_cluster.owner(found[0]).port for found in slots.values()}) == 3
         for connection_id in odd:

@@ -12,10 +12,12 @@ from uuid import uuid4
 
 import pytest
 
-from mangum.backends.base import Entry
+from mangum.backends.base import Entry, Pending
 from mangum.backends.store import Store
 from mangum.exceptions import BackendError, ConfigurationError
 from tests.servers.moto import REGION, S3Server, dsn
+
+LATER = 4_000_000_000
 
 pytestmark = pytest.mark.anyio
 
@@ -249,9 +251,13 @@ class TestRequests:
         for call, expected in (
             (opened.save(kept), ["PUT", "PUT"]),
             (opened.load(kept.connection_id), ["GET"]),
-            (opened.take(kept.connection_id), ["GET"]),
+            (opened.update(kept), ["HEAD", "PUT"]),
+            (opened.claim(kept.connection_id, "ann", LATER), ["GET"]),
             (opened.hold(kept.connection_id, [b"1"], kept.expires_at), ["PUT"]),
-            (opened.take(kept.connection_id), ["GET", "PUT"]),
+            (opened.claim(kept.connection_id, "ann", LATER), ["GET", "PUT"]),
+            (opened.claim(kept.connection_id, "bob", LATER), ["GET"]),
+            (opened.release(kept.connection_id, "bob", []), ["GET"]),
+            (opened.release(kept.connection_id, "ann", []), ["GET", "PUT"]),
             (opened.join("red", kept), ["PUT", "PUT"]),
             (opened.groups(kept.connection_id), ["LIST"]),
             (opened.leave("red", kept.connection_id), ["LIST", "LIST", "POST delete"]),
@@ -362,48 +368,52 @@ class TestRequests:
 
 
 class TestPending:
-    async def test_of_many_takers_one_gets_them(self, opened: Store, second: Store) -> None:
-        """Again and again: what was taken leaves room for what is held next."""
-        for number in range(5):
-            messages = [b"%d" % number, b"same"]
-            await opened.hold("ann", messages, 4_000_000_000)
-            taken = await asyncio.gather(*(store.take("ann") for _ in range(15) for store in (opened, second)))
-            assert sorted(taken) == [[]] * 29 + [messages]
-
-    async def test_what_is_held_while_they_are_taken_is_taken_once(self, opened: Store, second: Store) -> None:
-        taken: list[bytes] = []
-
-        async def take(store: Store) -> None:
-            while not finished or (left := await store.take("ann")):
-                taken.extend(left if finished else await store.take("ann"))
-
-        finished = False
-        takers = [asyncio.ensure_future(take(store)) for store in (opened, second)]
-        for number in range(30):
-            await opened.hold("ann", [b"%d" % number], 4_000_000_000)
-        finished = True
-        await asyncio.gather(*takers)
-        assert len(taken) == len(set(taken))
-        assert b"29" in taken
+    async def test_what_is_held_while_they_are_claimed_is_not_lost(self, opened: Store, second: Store) -> None:
+        """A claim of what was held before does not come over what is held since."""
+        for number in range(10):
+            await opened.hold("ann", [b"before"], 4_000_000_000)
+            await asyncio.gather(
+                *(store.claim("ann", f"owner{number}", 0) for store in (opened, second)),
+                opened.hold("ann", [b"%d" % number], 4_000_000_000),
+                *(store.claim("ann", f"owner{number}", 0) for store in (opened, second)),
+            )
+            assert await opened.claim("ann", "reader", 0) == Pending("reader", [b"%d" % number])
 
     @pytest.mark.parametrize(
         ("status", "code"), [(409, "ConditionalRequestConflict"), (412, "PreconditionFailed"), (404, "NoSuchKey")]
     )
     async def test_a_conflict_is_resolved(self, server: S3Server, opened: Store, status: int, code: str) -> None:
+        kept = record()
+        await opened.save(kept)
         await opened.hold("ann", [b"1"], 4_000_000_000)
         server.requests()
-        with server.failing("PUT", status, error(code), times=1):
-            assert await opened.take("ann") == [b"1"]
-        assert kinds(server.requests()) == ["GET", "GET", "PUT", "PUT"]
+        for call, read in (
+            (opened.claim("ann", "owner", LATER), "GET"),
+            (opened.release("ann", "owner", []), "GET"),
+            (opened.update(kept), "HEAD"),
+        ):
+            with server.failing("PUT", status, error(code), times=1):
+                await call
+            assert kinds(server.requests()) == sorted([read, "PUT"] * 2)
+        assert await opened.claim("ann", "owner", LATER) is None
 
-    async def test_they_stay_where_they_cannot_be_taken(self, server: S3Server, opened: Store) -> None:
+    async def test_they_stay_where_they_cannot_be_claimed(self, server: S3Server, opened: Store) -> None:
         await opened.hold("ann", [b"1"], 4_000_000_000)
         with (
             server.failing("PUT", 403, error("AccessDenied", "no right to PutObject")),
-            pytest.raises(BackendError, match=r"failed to take: .*no right to PutObject"),
+            pytest.raises(BackendError, match=r"failed to claim messages: .*no right to PutObject"),
         ):
-            await opened.take("ann")
-        assert await opened.take("ann") == [b"1"]
+            await opened.claim("ann", "owner", LATER)
+        assert await opened.claim("ann", "owner", LATER) == Pending("owner", [b"1"])
+
+    async def test_a_record_that_lives_longer_is_found_when_it_expires(
+        self, server: S3Server, bucket: str, opened: Store
+    ) -> None:
+        await opened.save(Entry("ann", b"", 4_000_000_000))
+        await opened.update(Entry("ann", b"", 4_000_000_060))
+        async with server.client() as client:
+            listed = await client.list_objects_v2(Bucket=bucket, Prefix="expiry/")
+        assert [found["Key"].split("/")[1] for found in listed["Contents"]] == ["004000000000", "004000000060"]
 
 
 class TestMemberships:

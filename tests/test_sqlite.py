@@ -154,6 +154,21 @@ async def test_tables_that_another_dropped_are_created_again(path: Path, other: 
     await store.close()
 
 
+async def test_a_file_of_an_earlier_version(path: Path, other: sqlite3.Connection) -> None:
+    """In it nobody could claim what waits for a connection. Several processes may open it at the same time."""
+    other.execute(
+        "CREATE TABLE mangum_pending (connection_id TEXT, position INTEGER, message BLOB NOT NULL, "
+        "expires_at INTEGER NOT NULL, PRIMARY KEY (connection_id, position))"
+    )
+    other.execute("INSERT INTO mangum_pending VALUES ('connection', 0, ?, ?)", (b"1", LATER))
+    other.commit()
+    stores = [Store.of(f"sqlite://{path}") for _ in range(8)]
+    claims = await asyncio.gather(*(store.claim("connection", f"{n}", LATER) for n, store in enumerate(stores)))
+    assert len({claim.owner for claim in claims if claim is not None and claim.messages == [b"1"]}) == 1
+    assert None not in claims
+    await asyncio.gather(*(store.close() for store in stores))
+
+
 async def test_what_is_expired_is_purged(path: Path, other: sqlite3.Connection) -> None:
     store = Store.of(f"sqlite://{path}")
 

@@ -129,6 +129,27 @@ def test_a_package_adds_a_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         Store.of("theirs://")
 
 
+def test_a_package_whose_store_is_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "old_store-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: old-store\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mangum.backends]\nold = old_store:Old\n")
+    (tmp_path / "old_store.py").write_text(
+        "from mangum.backends.base import Backend\nfrom tests.memory_backend import Memory\n\n"
+        "class Old(Memory):\n    claim, release, update = Backend.claim, Backend.release, Backend.update\n"
+        "    async def take(self, connection_id):\n        return []\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "old_store", raising=False)
+    with pytest.raises(ConfigurationError) as caught:
+        Store.of("old://ann:secret@name")
+    assert str(caught.value) == (
+        "The store for old:// (old_store:Old) lacks claim, release, update, which every mangum.backends.base.Backend "
+        "has: it was made for another version of mangum. Upgrade its package; if it is your own, docs/websockets.md "
+        'says under "Your own" what changed.'
+    )
+
+
 def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     monkeypatch.delitem(sys.modules, "mangum.backends.postgresql", raising=False)
@@ -161,7 +182,9 @@ async def test_names_that_no_store_could_keep(name: str, store: Store, backend: 
         store.load(name),
         store.delete(name),
         store.hold(name, [], LATER),
-        store.take(name),
+        store.update(Entry(name, b"", LATER)),
+        store.claim(name, "owner", LATER),
+        store.release(name, "owner", []),
         store.join("group", Entry(name, b"", LATER)),
         store.join(name, RECORD),
         store.leave("group", name),
@@ -189,7 +212,9 @@ async def test_a_value_over_the_stores_limit(store: Store, backend: Unsteady, mo
     await store.save(Entry("long", bytes(1_000), LATER))
     with pytest.raises(BackendError, match=r"keeps 1,000 bytes for a connection at the most, .* has 1,001"):
         await store.save(Entry("longer", bytes(1_001), LATER))
-    assert "long" in backend.data.records
+    with pytest.raises(BackendError, match=r"keeps 1,000 bytes for a connection at the most, .* has 1,001"):
+        await store.update(Entry("long", bytes(1_001), LATER))
+    assert backend.data.records["long"].value == bytes(1_000)
     assert "longer" not in backend.data.records
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from mangum.backends.dsn import DSN
 
-__all__ = ["Backend", "Entry", "Page"]
+__all__ = ["Backend", "Entry", "Page", "Pending"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,14 @@ class Entry:
     connection_id: str
     value: bytes
     expires_at: int  # Unix seconds
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Messages that wait until a connection is open, and who may post them."""
+
+    owner: str
+    messages: Sequence[bytes]  # in order
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,11 @@ class Backend(ABC):
         """Keep a record, in place of one that the connection may have."""
 
     @abstractmethod
+    async def update(self, record: Entry) -> None:
+        """Keep a record in place of the one that the connection has. If it has none, do nothing: it was deleted, and
+        stays so. Atomic."""
+
+    @abstractmethod
     async def load(self, connection_id: str) -> Entry | None:
         """The record of a connection. An expired one may be returned or not: `Store` drops it."""
 
@@ -88,12 +101,23 @@ class Backend(ABC):
 
     @abstractmethod
     async def hold(self, connection_id: str, messages: Sequence[bytes], expires_at: int) -> None:
-        """Keep the connection's pending messages, in order, in place of any that it may have."""
+        """Keep the connection's pending messages, in order, in place of any that it may have. Nobody has a claim to
+        them."""
 
     @abstractmethod
-    async def take(self, connection_id: str) -> list[bytes]:
-        """The connection's pending messages, in order, which are then no longer there. Atomic: of callers at the same
-        time, in whatever process, one gets them and the others get nothing."""
+    async def claim(self, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
+        """Claim the connection's pending messages for `owner` (ASCII letters and digits) up to `until`, and return them
+        with the owner of the claim; `None` if there are none. They stay. Times are Unix seconds.
+
+        If another has a claim that ends after `now`, it stays as it is, and the result has that owner and any messages.
+        A claim of the same owner is renewed: the reply to an earlier call may have been lost. Atomic: of callers at the
+        same time, in whatever process, one gets the claim.
+        """
+
+    @abstractmethod
+    async def release(self, connection_id: str, owner: str, messages: Sequence[bytes]) -> None:
+        """End the claim of `owner`, and keep `messages`, in order, in place of those that were claimed; with none, the
+        connection has no pending messages any more. If the claim is another's by now, do nothing. Atomic."""
 
     @abstractmethod
     async def join(self, group: str, member: Entry) -> None:

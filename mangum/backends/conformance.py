@@ -25,19 +25,21 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 from uuid import uuid4
 
-from mangum.backends.base import Entry
+from mangum.backends.base import Entry, Pending
 from mangum.backends.store import Store
 from mangum.exceptions import BackendError
 
 __all__ = [
     "CHECKS",
     "Check",
+    "check_a_claim_comes_to_an_end",
     "check_a_large_group",
     "check_a_record_is_kept",
+    "check_a_record_is_updated",
     "check_end_of_all_memberships",
     "check_expiry",
     "check_groups",
-    "check_messages_are_taken_once",
+    "check_messages_are_claimed_once",
     "check_odd_names",
     "check_pages",
     "check_pending_messages",
@@ -55,6 +57,7 @@ _AT_ONCE = 32
 _MEMBERS = 2_000
 _LARGE = 200_000
 _LONGEST_NAME = 1024
+_LEASE_S = 300
 
 _ODD = [
     *("/", "//", "a/", "/a", "a/b", ".", "..", "../a", "a.b", "a//b", "a\\b"),
@@ -84,6 +87,26 @@ async def check_a_record_is_kept(store: Store, second: Store) -> None:
     _expect(await second.load(first.connection_id), first, "a record that was saved again")
 
 
+async def check_a_record_is_updated(store: Store, second: Store) -> None:
+    """A record is updated if there is one. One that was deleted does not come back."""
+    record = _record(b"first")
+    await store.update(record)
+    _expect(await second.load(record.connection_id), None, "a record that was updated and never saved")
+    await store.save(record)
+    for number, client in enumerate((store, second)):
+        updated = Entry(record.connection_id, b"%d" % number * (number + 1), record.expires_at + number)
+        await client.update(updated)
+        _expect(await store.load(record.connection_id), updated, "a record that was updated")
+    await second.delete(record.connection_id)
+    for client in (store, second):
+        await client.update(record)
+        _expect(await client.load(record.connection_id), None, "a record that was updated after it was deleted")
+    await store.save(record)
+    updates = [second.update(Entry(record.connection_id, b"%d" % n, record.expires_at)) for n in range(10)]
+    await asyncio.gather(*updates[:5], store.delete(record.connection_id), *updates[5:])
+    _expect(await second.load(record.connection_id), None, "a record that was updated while it was deleted")
+
+
 async def check_repeated_calls(store: Store, second: Store) -> None:
     """Each call may come twice, with the effect of one."""
     record, group = _record(b"once"), _name("group")
@@ -94,7 +117,16 @@ async def check_repeated_calls(store: Store, second: Store) -> None:
     _expect(await store.load(record.connection_id), record, "a record that was saved twice")
     _expect(await store.groups(record.connection_id), [group], "the groups of a member that joined twice")
     _expect(await _members(store, group), [record], "a group that one member joined twice")
-    _expect(await store.take(record.connection_id), [b"1", b"2"], "messages that were held twice")
+    _expect(await _waiting(store, record.connection_id), [b"1", b"2"], "messages that were held twice")
+    until = time.time() + _LEASE_S
+    for client in (store, second):
+        claimed = await client.claim(record.connection_id, "ann", until)
+        _expect(claimed, Pending("ann", [b"1", b"2"]), "messages that one owner claimed twice")
+    for client in (store, second):
+        await client.release(record.connection_id, "ann", [b"2"])
+    _expect(await _waiting(store, record.connection_id), [b"2"], "messages that were released twice")
+    for client in (store, second):
+        await client.update(record)
     for client in (store, second):
         await client.leave(group, record.connection_id)
         await client.leave_all(record.connection_id)
@@ -109,7 +141,10 @@ async def check_unknown_ids(store: Store, second: Store) -> None:
     connection_id, group = _name("unknown"), _name("group")
     for client in (store, second):
         _expect(await client.load(connection_id), None, "an unknown connection's record")
-        _expect(await client.take(connection_id), [], "an unknown connection's messages")
+        _expect(await _waiting(client, connection_id), [], "an unknown connection's messages")
+        await client.release(connection_id, "ann", [])
+        await client.release(connection_id, "ann", [b"1"])
+        _expect(await _waiting(client, connection_id), [], "an unknown connection's messages after their release")
         _expect(await client.groups(connection_id), [], "an unknown connection's groups")
         _expect(await _members(client, group), [], "an unknown group")
         await client.leave(group, connection_id)
@@ -139,7 +174,7 @@ async def check_expiry(store: Store, second: Store) -> None:
 
 
 async def check_pending_messages(store: Store, second: Store) -> None:
-    """Messages are taken once, in order and byte for byte, with a record or without."""
+    """Messages are kept in order and byte for byte, with a record or without, until they are released."""
     record = _record(b"record")
     connection_id, expires_at = record.connection_id, record.expires_at
     messages = [
@@ -154,29 +189,66 @@ async def check_pending_messages(store: Store, second: Store) -> None:
     await second.hold(connection_id, messages, expires_at)
     _expect(await store.load(connection_id), None, "the record of a connection that has only messages")
     await store.save(record)
-    _expect(await store.take(connection_id), messages, "messages in order")
-    for client in (store, second):
-        _expect(await client.take(connection_id), [], "messages that were taken")
-        _expect(await client.load(connection_id), record, "the record beside messages that were taken")
+    for left in (messages, messages[1:], [b"x"], []):
+        await _release(second, connection_id, left)
+        for client in (store, second):
+            _expect(await _waiting(client, connection_id), left, "messages that were released")
+            _expect(await client.load(connection_id), record, "the record beside messages that were released")
     await store.hold(connection_id, [b"again"], expires_at)
     await store.hold(connection_id, [], expires_at)
-    _expect(await second.take(connection_id), [], "messages that were replaced by none")
+    _expect(await _waiting(second, connection_id), [], "messages that were replaced by none")
     await store.hold(connection_id, [b"left"], expires_at)
+    _expect(await _waiting(second, connection_id), [b"left"], "messages that are held again")
+    await store.claim(connection_id, "ann", time.time() + _LEASE_S)
     await store.delete(connection_id)
-    _expect(await second.take(connection_id), [], "messages of a connection that was deleted")
+    await store.release(connection_id, "ann", [b"left"])
+    _expect(await _waiting(second, connection_id), [], "messages of a connection that was deleted")
 
 
-async def check_messages_are_taken_once(store: Store, second: Store) -> None:
-    """Of many takers at the same time, on two clients, one gets all and the others get nothing."""
+async def check_messages_are_claimed_once(store: Store, second: Store) -> None:
+    """Of many who claim messages at the same time, on two clients, one gets the claim."""
     messages = [b"1", b"2", b"3"]
     for _ in range(10):
         record = _record(b"record")
         await store.save(record)
         await store.hold(record.connection_id, messages, record.expires_at)
-        taken = await asyncio.gather(
-            *(client.take(record.connection_id) for _ in range(8) for client in (store, second))
+        until = time.time() + _LEASE_S
+        owners = {f"owner{number}": (store, second)[number % 2] for number in range(16)}
+        claims = await asyncio.gather(
+            *(client.claim(record.connection_id, owner, until) for owner, client in owners.items())
         )
-        _expect(sorted(taken), [[]] * 15 + [messages], "messages that 16 clients took at the same time")
+        own = [
+            claim.messages
+            for owner, claim in zip(owners, claims, strict=True)
+            if claim is not None and claim.owner == owner
+        ]
+        _expect(own, [messages], "claims of those who claimed at the same time")
+        _expect([claim for claim in claims if claim is None], [], "claims of nothing, while the messages are there")
+
+
+async def check_a_claim_comes_to_an_end(store: Store, second: Store) -> None:
+    """A claim keeps others away until it is released or its time is over. Then its former owner changes nothing."""
+    record, messages = _record(b"record"), [b"1", b"2"]
+    connection_id, now = record.connection_id, time.time()
+    await store.hold(connection_id, messages, record.expires_at)
+    await store.claim(connection_id, "ann", now + _LEASE_S)
+    for client in (store, second):
+        claim = await client.claim(connection_id, "bob", now + _LEASE_S)
+        _expect(claim and claim.owner, "ann", "the owner of messages that were claimed")
+        await client.release(connection_id, "bob", [])
+        _expect(await client.claim(connection_id, "ann", now + _LEASE_S), Pending("ann", messages), "a claim, renewed")
+    await store.release(connection_id, "ann", messages[1:])
+    claim = await second.claim(connection_id, "bob", now - 1)  # which is over at once
+    _expect(claim, Pending("bob", messages[1:]), "a claim after the release of another")
+    claim = await store.claim(connection_id, "eve", now + _LEASE_S)
+    _expect(claim, Pending("eve", messages[1:]), "a claim after the end of another")
+    for left in ([], messages):
+        await second.release(connection_id, "bob", left)
+        claim = await second.claim(connection_id, "eve", now + _LEASE_S)
+        _expect(claim, Pending("eve", messages[1:]), "a claim after the release of one that was over")
+    await second.hold(connection_id, messages, record.expires_at)
+    claim = await store.claim(connection_id, "bob", now + _LEASE_S)
+    _expect(claim, Pending("bob", messages), "a claim of messages that were held again")
 
 
 async def check_groups(store: Store, second: Store) -> None:
@@ -219,9 +291,8 @@ async def check_end_of_all_memberships(store: Store, second: Store) -> None:
             for group in groups[:3]:
                 _expect(await _members(client, group), [bob], f"a group after `{end.__name__}` of another member")
             _expect(await _members(client, groups[-1]), [], f"a group after `{end.__name__}` of its only member")
-        _expect(
-            await second.take(ann.connection_id), [b"pending"] if record_after else [], f"`{end.__name__}`, messages"
-        )
+        left = await _waiting(second, ann.connection_id)
+        _expect(left, [b"pending"] if record_after else [], f"the messages after `{end.__name__}`")
         _expect(sorted(await store.groups(bob.connection_id)), sorted(groups[:3]), "the groups of another connection")
 
 
@@ -281,7 +352,9 @@ async def check_odd_names(store: Store, second: Store) -> None:
     for record in records:
         name = record.connection_id
         _expect(await second.load(name), record, f"the record of {name!r}")
-        _expect(await second.take(name), [record.value], f"the messages of {name!r}")
+        _expect(await _waiting(second, name), [record.value], f"the messages of {name!r}")
+        await _release(second, name, [])
+        _expect(await _waiting(store, name), [], f"the messages of {name!r}, released")
         own = sorted(group for group, member in members.items() if member == record)
         _expect(sorted(await second.groups(name)), own, f"the groups of {name!r}")
     for group, member in members.items():
@@ -339,11 +412,13 @@ async def check_two_clients_at_once(store: Store, second: Store) -> None:
 
 CHECKS: tuple[Check, ...] = (
     check_a_record_is_kept,
+    check_a_record_is_updated,
     check_repeated_calls,
     check_unknown_ids,
     check_expiry,
     check_pending_messages,
-    check_messages_are_taken_once,
+    check_messages_are_claimed_once,
+    check_a_claim_comes_to_an_end,
     check_groups,
     check_end_of_all_memberships,
     check_pages,
@@ -360,6 +435,17 @@ def _name(kind: str) -> str:
 
 def _record(value: bytes) -> Entry:
     return Entry(_name("connection"), value, int(time.time()) + _LIFETIME_S)
+
+
+async def _waiting(store: Store, connection_id: str) -> list[bytes]:
+    """The messages of a connection, which nobody has a claim to afterwards: this one is over at once."""
+    claim = await store.claim(connection_id, "reader", 0)
+    return [] if claim is None else [*claim.messages]
+
+
+async def _release(store: Store, connection_id: str, messages: list[bytes]) -> None:
+    await store.claim(connection_id, "writer", time.time() + _LEASE_S)
+    await store.release(connection_id, "writer", messages)
 
 
 def _in_order(entries: Iterable[Entry]) -> list[Entry]:

@@ -3,7 +3,7 @@
 | `pk` (partition key) | `sk` (sort key) | further attributes |
 |---|---|---|
 | `connection#{id}` | `record` | `value` (binary), `expires_at` |
-| `connection#{id}` | `pending` | `messages` (list of binary), `expires_at` |
+| `connection#{id}` | `pending` | `messages` (list of binary), `expires_at`; `claimed_by`, `claimed_until` |
 | `members#{group}` | `{id}` | `value` (binary), `expires_at` |
 | `groups#{id}` | `{group}` | `expires_at` |
 
@@ -32,7 +32,7 @@ from mangum.backends.aws import (
     gather,
     is_denied,
 )
-from mangum.backends.base import Backend, Entry, Page
+from mangum.backends.base import Backend, Entry, Page, Pending
 from mangum.backends.dsn import DSN
 from mangum.exceptions import BackendError, ConfigurationError
 
@@ -163,6 +163,10 @@ class DynamoDB(Backend):
     async def save(self, record: Entry) -> None:
         await self._put(_item(f"connection#{record.connection_id}", "record", record.expires_at, record.value))
 
+    async def update(self, record: Entry) -> None:
+        item = _item(f"connection#{record.connection_id}", "record", record.expires_at, record.value)
+        await self._replace(item, "attribute_exists(pk)")
+
     async def load(self, connection_id: str) -> Entry | None:
         item = await self._get(f"connection#{connection_id}", "record")
         return None if item is None else _entry(connection_id, item)
@@ -179,18 +183,30 @@ class DynamoDB(Backend):
                 f"is open have {size:,}: send less before the client has spoken."
             )
         item = _item(f"connection#{connection_id}", "pending", expires_at)
-        await self._put({**item, "messages": {"L": [{"B": message} for message in messages]}})
+        await self._put({**item, **_messages(messages)})
 
-    async def take(self, connection_id: str) -> list[bytes]:
-        # One request deletes and tells what was there: of several, one gets it.
-        answer = await self._aws.request(
-            "delete_item",
-            TableName=self._table,
-            Key=_key(f"connection#{connection_id}", "pending"),
-            ReturnValues="ALL_OLD",
-        )
-        messages = answer.get("Attributes", {}).get("messages", {"L": []})["L"]
-        return [message["B"] for message in messages]
+    async def claim(self, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
+        # The item is written again as a whole. UpdateItem would be less, and another right that a role has to have.
+        while True:
+            item = await self._get(f"connection#{connection_id}", "pending")
+            if item is None or not item["messages"]["L"]:
+                return None
+            pending = Pending(item.get("claimed_by", {"S": ""})["S"], [part["B"] for part in item["messages"]["L"]])
+            if pending.owner not in ("", owner) and float(item["claimed_until"]["N"]) > now:
+                return pending
+            claimed = {**item, "claimed_by": {"S": owner}, "claimed_until": {"N": f"{until:.3f}"}}
+            if await self._replace(claimed, *_as_it_is(item)):
+                return Pending(owner, pending.messages)
+
+    async def release(self, connection_id: str, owner: str, messages: Sequence[bytes]) -> None:
+        pk = f"connection#{connection_id}"
+        is_own = ("claimed_by = :owner", {":owner": {"S": owner}})
+        item = await self._get(pk, "pending") if messages else None
+        if item is not None:
+            kept = {**_key(pk, "pending"), "expires_at": item["expires_at"], **_messages(messages)}
+            await self._replace(kept, *is_own)
+        elif not messages:
+            await self._conditionally("delete_item", *is_own, Key=_key(pk, "pending"))
 
     # Groups
 
@@ -240,6 +256,21 @@ class DynamoDB(Backend):
     async def _put(self, item: Item) -> None:
         await self._aws.request("put_item", TableName=self._table, Item=item)
 
+    async def _replace(self, item: Item, condition: str, values: Item | None = None) -> bool:
+        """Put an item where the one that is there meets a condition. Returns whether it does."""
+        return await self._conditionally("put_item", condition, values, Item=item)
+
+    async def _conditionally(self, operation: str, condition: str, values: Item | None, **parameters: Any) -> bool:
+        if values:
+            parameters["ExpressionAttributeValues"] = values
+        try:
+            await self._aws.request(operation, TableName=self._table, ConditionExpression=condition, **parameters)
+        except ClientError as error:
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
+
     async def _query(self, pk: str, **parameters: Any) -> Any:
         return await self._aws.request(
             "query",
@@ -273,6 +304,20 @@ def _key(pk: str, sk: str) -> Item:
 def _item(pk: str, sk: str, expires_at: int, value: bytes | None = None) -> Item:
     item = {**_key(pk, sk), "expires_at": {"N": str(expires_at)}}
     return item if value is None else {**item, "value": {"B": value}}
+
+
+def _messages(messages: Sequence[bytes]) -> Item:
+    return {"messages": {"L": [{"B": message} for message in messages]}}
+
+
+def _as_it_is(pending: Item) -> tuple[str, Item | None]:
+    """The condition that nobody has claimed an item since it was read."""
+    if "claimed_by" not in pending:
+        return "attribute_exists(pk) AND attribute_not_exists(claimed_by)", None
+    return (
+        "claimed_by = :by AND claimed_until = :until",
+        {":by": pending["claimed_by"], ":until": pending["claimed_until"]},
+    )
 
 
 def _entry(connection_id: str, item: Item) -> Entry:

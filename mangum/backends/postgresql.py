@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import asyncpg
 
-from mangum.backends.base import Backend, Entry, Page
+from mangum.backends.base import Backend, Entry, Page, Pending
 from mangum.backends.dsn import DSN
 from mangum.exceptions import ConfigurationError
 
@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS mangum_pending (
     messages bytea[] NOT NULL,
     expires_at bigint NOT NULL
 );
+ALTER TABLE mangum_pending
+    ADD COLUMN IF NOT EXISTS owner text COLLATE "C",
+    ADD COLUMN IF NOT EXISTS claimed_until double precision;
 CREATE TABLE IF NOT EXISTS mangum_members (
     group_name text COLLATE "C",
     connection_id text COLLATE "C",
@@ -53,7 +56,7 @@ CREATE INDEX IF NOT EXISTS mangum_pending_expires_at ON mangum_pending (expires_
 CREATE INDEX IF NOT EXISTS mangum_members_connection_id ON mangum_members (connection_id);
 CREATE INDEX IF NOT EXISTS mangum_members_expires_at ON mangum_members (expires_at);
 """
-_ARE_THERE = "SELECT FROM mangum_connections, mangum_pending, mangum_members LIMIT 0"
+_ARE_THERE = "SELECT owner, claimed_until FROM mangum_connections, mangum_pending, mangum_members LIMIT 0"
 # Two that create a table at the same time get in each other's way, IF NOT EXISTS or not. The number is any.
 _CREATE = f"SELECT pg_advisory_xact_lock(7246981430583142087);\n{_TABLES}"
 
@@ -61,6 +64,7 @@ _SAVE = """
 INSERT INTO mangum_connections (connection_id, value, expires_at) VALUES ($1, $2, $3)
 ON CONFLICT (connection_id) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
 """
+_UPDATE = "UPDATE mangum_connections SET value = $2, expires_at = $3 WHERE connection_id = $1"
 _LOAD = "SELECT connection_id, value, expires_at FROM mangum_connections WHERE connection_id = $1"
 _DELETE = """
 WITH connections AS (DELETE FROM mangum_connections WHERE connection_id = $1),
@@ -69,9 +73,27 @@ DELETE FROM mangum_members WHERE connection_id = $1
 """
 _HOLD = """
 INSERT INTO mangum_pending (connection_id, messages, expires_at) VALUES ($1, $2, $3)
-ON CONFLICT (connection_id) DO UPDATE SET messages = excluded.messages, expires_at = excluded.expires_at
+ON CONFLICT (connection_id) DO UPDATE
+    SET messages = excluded.messages, expires_at = excluded.expires_at, owner = NULL, claimed_until = NULL
 """
-_TAKE = "DELETE FROM mangum_pending WHERE connection_id = $1 RETURNING messages"
+# Of two at the same time, the second waits for the first, finds its claim, and tells what was there before: whoever had
+# a claim then, it was not the second.
+_CLAIM = """
+WITH claimed AS (
+    UPDATE mangum_pending SET owner = $2, claimed_until = $4
+    WHERE connection_id = $1 AND (owner IS NULL OR owner = $2 OR claimed_until <= $3)
+    RETURNING owner, messages
+)
+SELECT owner, messages FROM claimed
+UNION ALL
+SELECT coalesce(nullif(owner, $2), ''), messages FROM mangum_pending
+WHERE connection_id = $1 AND NOT EXISTS (SELECT FROM claimed)
+"""
+_RELEASE = """
+WITH released AS (DELETE FROM mangum_pending WHERE connection_id = $1 AND owner = $2 AND cardinality($3::bytea[]) = 0)
+UPDATE mangum_pending SET messages = $3, owner = NULL, claimed_until = NULL
+WHERE connection_id = $1 AND owner = $2 AND cardinality($3::bytea[]) > 0
+"""
 _JOIN = """
 INSERT INTO mangum_members (group_name, connection_id, value, expires_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (group_name, connection_id) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
@@ -184,12 +206,12 @@ class PostgreSQL(Backend):
     async def _create_tables(self, connection: Any) -> None:
         try:
             await connection.execute(_ARE_THERE)
-        except asyncpg.UndefinedTableError:
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):  # or they are of an earlier version
             try:
                 await connection.execute(_CREATE)
             except (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidSchemaNameError) as error:
                 raise ConfigurationError(
-                    f"Tables are missing in {self._dsn}, and its user may not create them ({error}). "
+                    f"Tables or columns are missing in {self._dsn}, and its user may not create them ({error}). "
                     f"Let that user SELECT, INSERT, UPDATE and DELETE in what this creates:\n\n{_TABLES}"
                 ) from None
 
@@ -204,6 +226,9 @@ class PostgreSQL(Backend):
     async def save(self, record: Entry) -> None:
         await self._pool.execute(_SAVE, record.connection_id, record.value, record.expires_at)
 
+    async def update(self, record: Entry) -> None:
+        await self._pool.execute(_UPDATE, record.connection_id, record.value, record.expires_at)
+
     async def load(self, connection_id: str) -> Entry | None:
         row = await self._pool.fetchrow(_LOAD, connection_id)
         return None if row is None else Entry(*row)
@@ -214,8 +239,13 @@ class PostgreSQL(Backend):
     async def hold(self, connection_id: str, messages: Sequence[bytes], expires_at: int) -> None:
         await self._pool.execute(_HOLD, connection_id, messages, expires_at)
 
-    async def take(self, connection_id: str) -> list[bytes]:
-        return await self._pool.fetchval(_TAKE, connection_id) or []
+    async def claim(self, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
+        row = await self._pool.fetchrow(_CLAIM, connection_id, owner, now, until)
+        # None are those that another has posted meanwhile, or that were held and are empty.
+        return None if row is None or not row["messages"] else Pending(*row)
+
+    async def release(self, connection_id: str, owner: str, messages: Sequence[bytes]) -> None:
+        await self._pool.execute(_RELEASE, connection_id, owner, messages)
 
     async def join(self, group: str, member: Entry) -> None:
         await self._pool.execute(_JOIN, group, member.connection_id, member.value, member.expires_at)

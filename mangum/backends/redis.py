@@ -5,6 +5,7 @@ of a connection are in one slot of a cluster:
 
     PREFIX{ID}:record     string: expiry, newline, value
     PREFIX{ID}:pending    string: messages, each after its length and a colon
+    PREFIX{ID}:claim      string: until when the messages are claimed in Unix seconds, a space, by whom
     PREFIX{ID}:groups     sorted set: names of groups, with the expiry of the membership as score
     PREFIXgroup:NAME      sorted set: members as id NUL expiry NUL value, all with score 0, which sorts them by id
 
@@ -39,7 +40,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from mangum.backends.base import Backend, Entry, Page
+from mangum.backends.base import Backend, Entry, Page, Pending
 from mangum.backends.dsn import DSN
 from mangum.exceptions import ConfigurationError
 
@@ -82,6 +83,26 @@ for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], '(' .. ARGV[2], '+', 
   if tonumber(string.match(member, '%z(%d+)')) <= now then redis.call('ZREM', KEYS[1], member) end
 end
 {_PROLONG}
+"""
+
+# KEYS: messages, claim. ARGV: owner, now, until.
+_CLAIM = """
+local messages, claim = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
+if not messages then return false end
+if claim then
+  local ends, owner = string.match(claim, '^(%S+) (%w+)$')
+  if owner ~= ARGV[1] and tonumber(ends) > tonumber(ARGV[2]) then return {owner, messages} end
+end
+redis.call('SET', KEYS[2], ARGV[3] .. ' ' .. ARGV[1], 'EX', math.max(redis.call('TTL', KEYS[1]), 1))
+return {ARGV[1], messages}
+"""
+
+# KEYS: messages, claim. ARGV: owner, messages.
+_RELEASE = """
+local claim = redis.call('GET', KEYS[2])
+if not claim or string.match(claim, ' (%w+)$') ~= ARGV[1] then return end
+redis.call('DEL', KEYS[2])
+if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'XX', 'KEEPTTL') end
 """
 
 
@@ -132,6 +153,10 @@ class Redis(Backend):
         value = b"%d\n%b" % (record.expires_at, record.value)
         await self._run("SET", self._key(record.connection_id, "record"), value, "EXAT", record.expires_at)
 
+    async def update(self, record: Entry) -> None:
+        value = b"%d\n%b" % (record.expires_at, record.value)
+        await self._run("SET", self._key(record.connection_id, "record"), value, "XX", "EXAT", record.expires_at)
+
     async def load(self, connection_id: str) -> Entry | None:
         found = await self._run("GET", self._key(connection_id, "record"))
         if found is None:
@@ -141,20 +166,25 @@ class Redis(Backend):
 
     async def delete(self, connection_id: str) -> None:
         _, names = await self._in_order(
-            ("DEL", self._key(connection_id, "record"), self._key(connection_id, "pending")),
+            ("DEL", *(self._key(connection_id, kind) for kind in ("record", "pending", "claim"))),
             ("ZRANGE", self._key(connection_id, "groups"), 0, -1),
         )
         await self._leave(connection_id, names)
 
     async def hold(self, connection_id: str, messages: Sequence[bytes], expires_at: int) -> None:
-        key = self._key(connection_id, "pending")
-        if messages:
-            await self._run("SET", key, _joined(messages), "EXAT", expires_at)
-        else:
-            await self._run("DEL", key)
+        pending, claim = self._key(connection_id, "pending"), self._key(connection_id, "claim")
+        await self._in_order(
+            ("DEL", pending, claim), *([("SET", pending, _joined(messages), "EXAT", expires_at)] if messages else [])
+        )
 
-    async def take(self, connection_id: str) -> list[bytes]:
-        return _split(await self._run("GETDEL", self._key(connection_id, "pending")) or b"")
+    async def claim(self, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
+        keys = (self._key(connection_id, "pending"), self._key(connection_id, "claim"))
+        found = await self._run("EVAL", _CLAIM, 2, *keys, owner, f"{now:.3f}", f"{until:.3f}")
+        return None if found is None else Pending(found[0].decode(), _split(found[1]))
+
+    async def release(self, connection_id: str, owner: str, messages: Sequence[bytes]) -> None:
+        keys = (self._key(connection_id, "pending"), self._key(connection_id, "claim"))
+        await self._run("EVAL", _RELEASE, 2, *keys, owner, _joined(messages))
 
     # Groups
 

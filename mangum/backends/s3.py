@@ -3,7 +3,7 @@
 | key, under the prefix | body |
 |---|---|
 | `connections/{id}` | the record; metadata `expires-at` |
-| `pending/{id}` | the messages, each behind its length; empty when they have been taken |
+| `pending/{id}` | the messages, each behind its length; then, if there is one, a claim; empty when they are posted |
 | `groups/{group}/{id}/{membership}` | as a rule empty |
 | `memberships/{id}/{group}/{membership}` | as a rule empty |
 | `expiry/{Unix seconds}/{id}` | empty |
@@ -40,7 +40,7 @@ from mangum.backends.aws import (
     gather,
     is_denied,
 )
-from mangum.backends.base import Backend, Entry, Page
+from mangum.backends.base import Backend, Entry, Page, Pending
 from mangum.backends.dsn import DSN
 from mangum.exceptions import BackendError, ConfigurationError
 
@@ -58,6 +58,7 @@ _HASHED = "="  # in front of a hash; base64url has none, without its padding
 _AFTER_ALL = "~"  # comes after every membership, which begins with a digit
 _NUL = b"\0"  # between id and value: no id has one
 _MOST_OVERDUE = 100
+_NO_LENGTH = b"\xff\xff\xff\xff"  # in place of a message's length, before a claim
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,15 @@ class S3(Backend):
             self._put(_expiry_key(record.expires_at, connection)),
         )
 
+    async def update(self, record: Entry) -> None:
+        connection = _part(record.connection_id)
+        key = f"connections/{connection}"
+        while (found := await self._read("head_object", key)) is not None:
+            if await self._replace(key, found["ETag"], record.value, {"expires-at": str(record.expires_at)}):
+                if found["Metadata"]["expires-at"] != str(record.expires_at):
+                    await self._put(_expiry_key(record.expires_at, connection))
+                return
+
     async def load(self, connection_id: str) -> Entry | None:
         found = await self._get(f"connections/{_part(connection_id)}")
         return None if found is None else Entry(connection_id, found.body, int(found.metadata["expires-at"]))
@@ -175,25 +185,28 @@ class S3(Backend):
         await self._forget(connection, *await gather(self._memberships(connection), self._expires_at(connection)))
 
     async def hold(self, connection_id: str, messages: Sequence[bytes], expires_at: int) -> None:
-        body = b"".join(len(message).to_bytes(4, "big") + message for message in messages)
-        await self._put(f"pending/{_part(connection_id)}", body)
+        await self._put(f"pending/{_part(connection_id)}", _joined(messages))
 
-    async def take(self, connection_id: str) -> list[bytes]:
-        # S3 cannot read and delete in one step. It can write on the condition that what was read is still there: of
-        # those who read the same, one empties it. It is deleted with the connection, and not now: that would have no
-        # condition, and could hit what was held since.
+    # S3 can write on the condition that what was read is still there: of those who read the same, one writes. An ETag
+    # tells bodies apart and not metadata, so that a claim stands in the body.
+
+    async def claim(self, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
         key = f"pending/{_part(connection_id)}"
-        while True:
-            found = await self._get(key)
-            if found is None or not found.body:
-                return []
-            try:
-                await self._put(key, b"", IfMatch=found.etag)
-            except ClientError as error:
-                if error_code(error) not in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"):
-                    raise
-            else:
-                return list(_messages(found.body))
+        while (found := await self._get(key)) is not None and found.body:
+            messages, claim = _split(found.body)
+            if claim is not None and claim.owner != owner and claim.until > now:
+                return Pending(claim.owner, messages)
+            if await self._replace(key, found.etag, _joined(messages) + _Claim(owner, until).encoded):
+                return Pending(owner, messages)
+        return None
+
+    async def release(self, connection_id: str, owner: str, messages: Sequence[bytes]) -> None:
+        # Without messages it stays, and is deleted with the connection: to delete it now would have no condition.
+        key = f"pending/{_part(connection_id)}"
+        while (found := await self._get(key)) is not None:
+            _, claim = _split(found.body)
+            if claim is None or claim.owner != owner or await self._replace(key, found.etag, _joined(messages)):
+                return
 
     async def purge(self, now: int, most: int) -> None:
         listed = await self._list("expiry/", most)
@@ -319,6 +332,16 @@ class S3(Backend):
             **conditions,
         )
 
+    async def _replace(self, key: str, etag: str, body: bytes, metadata: dict[str, str] | None = None) -> bool:
+        """Write an object if it is still as it was read. Returns whether it is."""
+        try:
+            await self._put(key, body, metadata, IfMatch=etag)
+        except ClientError as error:
+            if error_code(error) not in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"):
+                raise
+            return False
+        return True
+
     async def _get(self, key: str) -> _Object | None:
         answer = await self._read("get_object", key)
         if answer is None:
@@ -402,12 +425,39 @@ def _expiry_key(expires_at: int, connection: str) -> str:
     return f"expiry/{expires_at:012d}/{connection}"  # in the order of time
 
 
-def _messages(body: bytes) -> Iterable[bytes]:
+@dataclass(frozen=True)
+class _Claim:
+    """A claim to pending messages, which stands behind them."""
+
+    owner: str
+    until: float  # Unix seconds
+
+    @property
+    def encoded(self) -> bytes:
+        return _NO_LENGTH + f"{self.until:.3f} {self.owner}".encode()
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> _Claim:
+        until, _, owner = encoded.decode().partition(" ")
+        return cls(owner, float(until))
+
+
+def _joined(messages: Sequence[bytes]) -> bytes:
+    return b"".join(len(message).to_bytes(4, "big") + message for message in messages)
+
+
+def _split(body: bytes) -> tuple[list[bytes], _Claim | None]:
+    """The messages in an object, and the claim to them."""
+    messages: list[bytes] = []
     position = 0
     while position < len(body):
         start = position + 4
-        position = start + int.from_bytes(body[position:start], "big")
-        yield body[start:position]
+        length = body[position:start]
+        if length == _NO_LENGTH:
+            return messages, _Claim.decode(body[start:])
+        position = start + int.from_bytes(length, "big")
+        messages.append(body[start:position])
+    return messages, None
 
 
 # Names and values in keys

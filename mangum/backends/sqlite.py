@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import unquote
 
-from mangum.backends.base import Backend, Entry, Page
+from mangum.backends.base import Backend, Entry, Page, Pending
 from mangum.backends.dsn import DSN
 from mangum.exceptions import ConfigurationError
 
@@ -48,14 +48,24 @@ CREATE INDEX IF NOT EXISTS mangum_pending_expires_at ON mangum_pending (expires_
 CREATE INDEX IF NOT EXISTS mangum_members_connection_id ON mangum_members (connection_id);
 CREATE INDEX IF NOT EXISTS mangum_members_expires_at ON mangum_members (expires_at);
 """
-
+# SQLite has no ADD COLUMN IF NOT EXISTS.
+_ADDITIONS = (
+    "ALTER TABLE mangum_pending ADD COLUMN owner TEXT",
+    "ALTER TABLE mangum_pending ADD COLUMN claimed_until REAL",
+)
 
 _SAVE = "INSERT OR REPLACE INTO mangum_connections (connection_id, value, expires_at) VALUES (?, ?, ?)"
+_UPDATE = "UPDATE mangum_connections SET value = ?, expires_at = ? WHERE connection_id = ?"
 _LOAD = "SELECT connection_id, value, expires_at FROM mangum_connections WHERE connection_id = ?"
 _FORGET = "DELETE FROM mangum_connections WHERE connection_id = ?"
 _HOLD = "INSERT INTO mangum_pending (connection_id, position, message, expires_at) VALUES (?, ?, ?, ?)"
-_HELD = "SELECT message FROM mangum_pending WHERE connection_id = ? ORDER BY position"
-_RELEASE = "DELETE FROM mangum_pending WHERE connection_id = ?"
+_CLAIM = """
+UPDATE mangum_pending SET owner = ?, claimed_until = ?
+WHERE connection_id = ? AND (owner IS NULL OR owner = ? OR claimed_until <= ?)
+"""
+_CLAIMED = "SELECT owner, message FROM mangum_pending WHERE connection_id = ? ORDER BY position"
+_OWN = "SELECT expires_at FROM mangum_pending WHERE connection_id = ? AND owner = ? LIMIT 1"
+_DROP = "DELETE FROM mangum_pending WHERE connection_id = ?"
 _JOIN = "INSERT OR REPLACE INTO mangum_members (group_name, connection_id, value, expires_at) VALUES (?, ?, ?, ?)"
 _LEAVE = "DELETE FROM mangum_members WHERE group_name = ? AND connection_id = ?"
 _LEAVE_ALL = "DELETE FROM mangum_members WHERE connection_id = ?"
@@ -119,6 +129,9 @@ class SQLite(Backend):
     async def save(self, record: Entry) -> None:
         await self._execute(_SAVE, record.connection_id, record.value, record.expires_at)
 
+    async def update(self, record: Entry) -> None:
+        await self._execute(_UPDATE, record.value, record.expires_at, record.connection_id)
+
     async def load(self, connection_id: str) -> Entry | None:
         rows = await self._execute(_LOAD, connection_id)
         return Entry(*rows[0]) if rows else None
@@ -129,8 +142,11 @@ class SQLite(Backend):
     async def hold(self, connection_id: str, messages: Sequence[bytes], expires_at: int) -> None:
         await self._call(_hold, connection_id, messages, expires_at)
 
-    async def take(self, connection_id: str) -> list[bytes]:
-        return await self._call(_take, connection_id)
+    async def claim(self, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
+        return await self._call(_claim, connection_id, owner, now, until)
+
+    async def release(self, connection_id: str, owner: str, messages: Sequence[bytes]) -> None:
+        await self._call(_release, connection_id, owner, messages)
 
     async def join(self, group: str, member: Entry) -> None:
         await self._execute(_JOIN, group, member.connection_id, member.value, member.expires_at)
@@ -176,10 +192,25 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_SCHEMA)
+        _add_columns(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _add_columns(connection: sqlite3.Connection) -> None:
+    if _has_claims(connection):
+        return
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        if not _has_claims(connection):  # nor has another process added them meanwhile
+            for statement in _ADDITIONS:
+                connection.execute(statement)
+
+
+def _has_claims(connection: sqlite3.Connection) -> bool:
+    return any(column[1] == "owner" for column in connection.execute("PRAGMA table_info(mangum_pending)"))
 
 
 def _execute(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> list[Any]:
@@ -189,33 +220,43 @@ def _execute(connection: sqlite3.Connection, statement: str, values: Sequence[An
 def _delete(connection: sqlite3.Connection, connection_id: str) -> None:
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in (_FORGET, _RELEASE, _LEAVE_ALL):
+        for statement in (_FORGET, _DROP, _LEAVE_ALL):
             connection.execute(statement, (connection_id,))
 
 
 def _hold(connection: sqlite3.Connection, connection_id: str, messages: Sequence[bytes], expires_at: int) -> None:
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(_RELEASE, (connection_id,))
-        rows = [(connection_id, position, message, expires_at) for position, message in enumerate(messages)]
-        connection.executemany(_HOLD, rows)
+        _replace(connection, connection_id, messages, expires_at)
 
 
-def _take(connection: sqlite3.Connection, connection_id: str) -> list[bytes]:
-    if not connection.execute(_HELD, (connection_id,)).fetchall():  # as a rule, and this takes no lock
-        return []
+def _replace(connection: sqlite3.Connection, connection_id: str, messages: Sequence[bytes], expires_at: int) -> None:
+    connection.execute(_DROP, (connection_id,))
+    rows = [(connection_id, position, message, expires_at) for position, message in enumerate(messages)]
+    connection.executemany(_HOLD, rows)
+
+
+def _claim(connection: sqlite3.Connection, connection_id: str, owner: str, now: float, until: float) -> Pending | None:
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        messages = [row[0] for row in connection.execute(_HELD, (connection_id,))]
-        connection.execute(_RELEASE, (connection_id,))
-    return messages
+        connection.execute(_CLAIM, (owner, until, connection_id, owner, now))
+        rows = connection.execute(_CLAIMED, (connection_id,)).fetchall()
+    return Pending(rows[0][0], [message for _, message in rows]) if rows else None
+
+
+def _release(connection: sqlite3.Connection, connection_id: str, owner: str, messages: Sequence[bytes]) -> None:
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        own = connection.execute(_OWN, (connection_id, owner)).fetchone()
+        if own is not None:
+            _replace(connection, connection_id, messages, own[0])
 
 
 def _purge(connection: sqlite3.Connection, now: int, most: int) -> None:
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         ids = connection.execute(_EXPIRED, (now, most)).fetchall()
-        for statement in (_FORGET, _RELEASE, _LEAVE_ALL):
+        for statement in (_FORGET, _DROP, _LEAVE_ALL):
             connection.executemany(statement, ids)
         for statement in (_PURGE_MEMBERS, _PURGE_PENDING):
             connection.execute(statement, (now, most))

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import anyio
 
-from mangum.backends.base import Backend, Entry
+from mangum.backends.base import Backend, Entry, Pending
 from mangum.backends.dsn import DSN
 from mangum.exceptions import BackendError, ConfigurationError, MangumError
 
@@ -91,7 +91,15 @@ def _third_party(dsn: DSN) -> Backend:
             f"The DSN {dsn} has a scheme that nobody knows. Known are {', '.join(sorted({*_CLASSES, *found}))}; "
             f"a package adds others by the entry-point group {_ENTRY_POINTS!r}."
         )
-    backend: Backend = found[dsn.scheme].load()(dsn)
+    backend_class = found[dsn.scheme].load()
+    missing = sorted(getattr(backend_class, "__abstractmethods__", ()))
+    if missing:
+        raise ConfigurationError(
+            f"The store for {dsn.scheme}:// ({found[dsn.scheme].value}) lacks {', '.join(missing)}, which every "
+            "mangum.backends.base.Backend has: it was made for another version of mangum. Upgrade its package; "
+            'if it is your own, docs/websockets.md says under "Your own" what changed.'
+        )
+    backend: Backend = backend_class(dsn)
     return backend
 
 
@@ -157,13 +165,21 @@ class Store:
 
     async def save(self, record: Entry) -> None:
         """Keep a record."""
+        self._check_size(record)
+        await self._call("save", partial(self._backend.save, record), record.connection_id)
+
+    async def update(self, record: Entry) -> None:
+        """Keep a record in place of another, unless the connection has been deleted."""
+        self._check_size(record)
+        await self._call("update", partial(self._backend.update, record), record.connection_id)
+
+    def _check_size(self, record: Entry) -> None:
         limit = self.value_limit
         if limit is not None and len(record.value) > limit:
             raise BackendError(
                 f"The store {self.name} keeps {limit:,} bytes for a connection at the most, and its record has "
                 f"{len(record.value):,}: the headers of the handshake are too large."
             )
-        await self._call("save", partial(self._backend.save, record), record.connection_id)
 
     async def load(self, connection_id: str) -> Entry | None:
         """The record of a connection that is not expired."""
@@ -178,9 +194,17 @@ class Store:
         """Keep messages that wait until the connection is open."""
         await self._call("hold", partial(self._backend.hold, connection_id, messages, expires_at), connection_id)
 
-    async def take(self, connection_id: str) -> list[bytes]:
-        """The messages that wait, which then no longer do. Only one of several callers gets them."""
-        return await self._call("take", partial(self._backend.take, connection_id), connection_id)
+    async def claim(self, connection_id: str, owner: str, until: float) -> Pending | None:
+        """Claim the messages that wait, up to `until`, in Unix seconds. The result says whose claim there is; `None` if
+        nothing waits."""
+        claim = partial(self._backend.claim, connection_id, owner, time.time(), until)
+        return await self._call("claim messages", claim, connection_id)
+
+    async def release(self, connection_id: str, owner: str, messages: Sequence[bytes]) -> None:
+        """End a claim, and keep the messages that still wait."""
+        await self._call(
+            "release messages", partial(self._backend.release, connection_id, owner, messages), connection_id
+        )
 
     async def purge(self) -> None:
         """Remove a few expired records."""

@@ -88,8 +88,7 @@ class Connections:
                 await self._own.send(data)
                 return
             record = await self._record(connection_id)
-            await self._hub.deliver_pending(record, self._due)
-            await self._hub.post(connection_id, record.target, message, self._due)
+            await self._hub.send(record, message, self._due)
 
     async def close(self, connection_id: str) -> None:
         """Close a connection; its DISCONNECT event follows. One that is closed, or never was, is no error.

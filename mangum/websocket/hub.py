@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from mangum.backends.store import Store
-from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError
+from mangum.exceptions import ConfigurationError, ConnectionGone
 from mangum.websocket.management.api import ManagementAPI
+from mangum.websocket.pending import deliver_pending
 from mangum.websocket.records import Address, ConnectionRecord
 
 __all__ = ["Hub"]
@@ -46,6 +47,16 @@ class Hub:
             logger.warning("The record of the connection %r cannot be read (%s).", connection_id, error)
             return None
 
+    async def send(self, record: ConnectionRecord, data: bytes, due: float | None) -> ConnectionRecord:
+        """Send a message, behind those that have waited until the connection is open. Returns its record as it is then.
+
+        Raises:
+            ConnectionsError: API Gateway did not take this message, or one of those.
+        """
+        record = await self.deliver_pending(record, due)
+        await self.post(record.connection_id, record.target, data, due)
+        return record
+
     async def post(self, connection_id: str, target: Address, data: bytes, due: float | None) -> None:
         """Send a message. A connection that is gone loses its memberships; its record stays, because the application's
         clean-up at DISCONNECT needs it."""
@@ -55,23 +66,18 @@ class Hub:
             await self.store.leave_all(connection_id)
             raise
 
-    async def deliver_pending(self, record: ConnectionRecord, due: float | None) -> None:
-        """Send what has waited until the connection is open, if anything has and nobody else does. What API Gateway
-        does not take waits on."""
+    async def deliver_pending(self, record: ConnectionRecord, due: float | None) -> ConnectionRecord:
+        """Send what has waited until the connection is open. What API Gateway does not take waits on. Returns the
+        connection's record as it is then."""
         if not record.has_pending:
-            return
-        connection_id, target = record.connection_id, record.target
-        pending = await self.store.take(connection_id)
-        try:
-            while pending:
-                await self.post(connection_id, target, pending[0], due)
-                pending.pop(0)
-        except ConnectionGone:
-            raise
-        except (ConnectionsError, asyncio.CancelledError):
-            await self.store.hold(connection_id, pending, target.expires_at)
-            raise
-        await self.store.save(replace(record, has_pending=False).as_entry())
+            return record
+        await deliver_pending(self.store, record.connection_id, partial(self._post_pending, record), due)
+        delivered = replace(record, has_pending=False)
+        await self.store.update(delivered.as_entry())
+        return delivered
+
+    async def _post_pending(self, record: ConnectionRecord, data: bytes, due: float) -> None:
+        await self.post(record.connection_id, record.target, data, due)
 
     async def close_connection(self, connection_id: str, target: Address, due: float | None) -> None:
         """Have API Gateway close a connection; one that is closed is no error."""

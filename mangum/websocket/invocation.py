@@ -70,10 +70,19 @@ class OwnConnection:
         if self.is_gone:
             raise ConnectionGone("The WebSocket connection is closed.")
         try:
-            await self._hub.post(self.connection_id, self.record.target, message, self._due)
+            self.record = await self._hub.send(self.record, message, self._due)
         except ConnectionGone:
             self.is_gone = True
             raise
+
+    async def deliver_pending(self) -> None:
+        """Deliver what was sent at CONNECT. If that fails, it waits on, and `send` tries again."""
+        try:
+            self.record = await self._hub.deliver_pending(self.record, self._due)
+        except ConnectionGone:
+            self.is_gone = True
+        except ConnectionsError as error:
+            logger.error("What was sent at CONNECT waits on: %s", error)
 
     async def join(self, group: str) -> None:
         """Join a group, as soon as the connection is accepted."""
@@ -89,19 +98,19 @@ class OwnConnection:
         else:
             self._joins = [name for name in self._joins if name != group]
 
-    async def keep_pending(self) -> ConnectionRecord | None:
-        """Keep the messages that wait until the connection is open. Returns its record then. If that fails, `failure`
-        says why: the application has to be ended first."""
+    async def keep_pending(self) -> None:
+        """Keep the messages that wait until the connection is open. If that fails, `failure` says why: the application
+        has to be ended first."""
         if not self.pending:
-            return None
+            return
         record = replace(self.record, has_pending=True)
         try:
             await self._hub.store.hold(self.connection_id, self.pending, record.target.expires_at)
-            await self._hub.store.save(record.as_entry())
+            await self._hub.store.update(record.as_entry())
         except BackendError as error:
             self.failure = error
-            return None
-        return record
+        else:
+            self.record = record
 
     async def forget(self) -> None:
         """Delete all that is stored of the connection."""
@@ -135,7 +144,7 @@ class WebSocketExchange:
         self._failure: Exception | None = None  # for the caller
         self._settled: dict[str, Any] | None = None  # the answer, while the application cleans up
         self._background = BackgroundTasks()
-        self._greeted: ConnectionRecord | None = None  # whose messages wait until it is open
+        self._accepted: OwnConnection | None = None  # at CONNECT, whose messages may wait until it is open
         self._due: float | None = None  # when API Gateway must have answered, in the loop's time
 
     async def run(self, state: dict[str, Any] | None, deadline: Deadline | None, group: TaskGroup | None) -> None:
@@ -150,8 +159,8 @@ class WebSocketExchange:
         }[self._event.type]
         try:
             self._answer(await handle(group, state))
-            if self._greeted is not None and self._reply.sends_at_once:
-                await self._deliver_pending(self._greeted)
+            if self._accepted is not None and self._reply.sends_at_once:
+                await self._accepted.deliver_pending()
         except Exception as error:
             self._failure = error
         except asyncio.CancelledError:
@@ -184,9 +193,7 @@ class WebSocketExchange:
         event = self._event
         handshake = event.handshake()
         target = Address(event.endpoint_url, time.time())
-        own = OwnConnection(
-            event, ConnectionRecord(event.connection_id, target, handshake), self._hub, self._due
-        )
+        own = OwnConnection(event, ConnectionRecord(event.connection_id, target, handshake), self._hub, self._due)
         cycle = self._cycle(own, handshake, state)
         root_of(asyncio.get_running_loop()).start_soon(self._purge, "mangum-purge")
         accepted = False
@@ -194,9 +201,10 @@ class WebSocketExchange:
             await self._settle(cycle, group)
             status = 500 if own.failure is not None else _handshake_status(cycle)
             if status == 200:
-                self._greeted = await own.keep_pending()
+                await own.keep_pending()
             if own.failure is None:
                 accepted = status == 200
+                self._accepted = own if accepted else None
                 self._settled = {"statusCode": status}
                 if accepted and cycle.subprotocol is not None:
                     self._settled["headers"] = {"Sec-WebSocket-Protocol": cycle.subprotocol}
@@ -216,7 +224,7 @@ class WebSocketExchange:
             await self._close(Address(event.endpoint_url, 0))
             return {"statusCode": _GONE}
         own = OwnConnection(event, record, self._hub, self._due)
-        own.is_gone = not await self._deliver_pending(record)
+        await own.deliver_pending()
         cycle = self._cycle(own, record.handshake, state)
         try:
             await self._settle(cycle, group)
@@ -234,16 +242,6 @@ class WebSocketExchange:
             await own.forget()
             await self._close_after(own)
         return self._settled
-
-    async def _deliver_pending(self, record: ConnectionRecord) -> bool:
-        """Deliver what was sent at CONNECT. Returns whether the connection is there."""
-        try:
-            await self._hub.deliver_pending(record, self._due)
-        except ConnectionGone:
-            return False
-        except ConnectionsError as error:
-            logger.error("What was sent at CONNECT waits on: %s", error)
-        return True
 
     async def _disconnect(self, group: TaskGroup, state: dict[str, Any] | None) -> dict[str, Any]:
         record = await self._hub.load(self._event.connection_id)
