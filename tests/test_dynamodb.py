@@ -340,6 +340,20 @@ class TestRequests:
             await call
             assert server.requests() == expected
 
+    async def test_a_claim_that_another_came_before_is_tried_again(self, server: DynamoDBServer, opened: Store) -> None:
+        await opened.hold("ann", [b"1"], LATER)
+        server.requests()
+        with server.failing("PutItem", 400, error("ConditionalCheckFailedException", "no"), times=1):
+            assert await opened.claim("ann", "owner", LATER) == Pending("owner", [b"1"])
+        assert server.requests() == ["GetItem", "PutItem", "GetItem", "PutItem"]
+
+    async def test_a_right_that_is_missing_is_told(self, server: DynamoDBServer, opened: Store) -> None:
+        with (
+            server.failing("PutItem", 400, error("AccessDeniedException", "no right to PutItem")),
+            pytest.raises(BackendError, match=r"failed to update: .*no right to PutItem"),
+        ):
+            await opened.update(record())
+
     async def test_a_page_of_a_group_is_one(self, server: DynamoDBServer, opened: Store) -> None:
         members = [record() for _ in range(20)]
         for member in members:

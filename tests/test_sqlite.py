@@ -169,6 +169,15 @@ async def test_a_file_of_an_earlier_version(path: Path, other: sqlite3.Connectio
     await asyncio.gather(*(store.close() for store in stores))
 
 
+async def test_columns_that_another_process_adds_meanwhile(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [False, True]
+    monkeypatch.setattr("mangum.backends.sqlite._has_claims", lambda _: found.pop(0))
+    store = Store.of(f"sqlite://{path}")
+    await store.open()
+    assert found == []
+    await store.close()
+
+
 async def test_what_is_expired_is_purged(path: Path, other: sqlite3.Connection) -> None:
     store = Store.of(f"sqlite://{path}")
 

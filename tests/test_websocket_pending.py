@@ -86,8 +86,7 @@ def store(backend: LosesReplies) -> Store:
 
 
 @pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionsEndpoint]:
-    monkeypatch.setattr("mangum.websocket.management.client._ATTEMPT_S", 0.2)
+def endpoint() -> Iterator[ConnectionsEndpoint]:
     with ConnectionsEndpoint() as running:
         yield running
 
@@ -130,7 +129,19 @@ async def test_of_many_events_one_delivers_and_the_others_wait(store: Store) -> 
     assert ended == 10
 
 
-async def test_nothing_overtakes_what_another_event_delivers(endpoint: ConnectionsEndpoint) -> None:
+async def test_nothing_overtakes_what_another_event_delivers(
+    endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second_waits = asyncio.Event()
+    claim = Store.claim
+
+    async def observed(self: Store, connection_id: str, owner: str, until: float) -> Pending | None:
+        found = await claim(self, connection_id, owner, until)
+        if found is not None and found.owner != owner:
+            second_waits.set()
+        return found
+
+    monkeypatch.setattr(Store, "claim", observed)
     async with Mangum(
         greeter, dsn="sqlite://:memory:", lifespan="off", api_gateway_endpoint_url=endpoint.url
     ) as handler:
@@ -138,8 +149,11 @@ async def test_nothing_overtakes_what_another_event_delivers(endpoint: Connectio
         endpoint.script(SILENCE, to="a")
         first = asyncio.create_task(handler.invoke(message_event("a", "x"), Context()))
         await endpoint.reached(lambda endpoint: endpoint.count == 1)
-        second = await handler.invoke(message_event("a", "y"), Context())
-        assert (await first, second) == ({"statusCode": 200}, {"statusCode": 200})
+        second = asyncio.create_task(handler.invoke(message_event("a", "y"), Context()))
+        await second_waits.wait()
+        assert endpoint.count == 1
+        endpoint.cut()
+        assert (await first, await second) == ({"statusCode": 200}, {"statusCode": 200})
     texts = [message.decode() for message in endpoint.posts["a"]]
     assert texts[:2] == ["welcome", "enjoy"]
     assert sorted(texts[2:]) == ["x", "y"]
@@ -273,6 +287,7 @@ async def test_a_record_does_not_come_back_after_disconnect(endpoint: Connection
         delivering = asyncio.create_task(hub.deliver_pending(record, None))
         await endpoint.reached(lambda endpoint: endpoint.count == 1)
         assert await handler.invoke(disconnect_event("a"), Context()) == {"statusCode": 200}
+        endpoint.cut()
         assert not (await delivering).has_pending
         assert await hub.load("a") is None
         assert await hub.store.claim("a", "reader", 0) is None
