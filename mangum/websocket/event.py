@@ -114,16 +114,13 @@ class Handshake:
             AttributeError, TypeError, ValueError: a field is something else.
         """
         client, scheme = value.get("client"), value.get("scheme", "wss")
-        host, port = value.get("server") or (None, None)
         if not (client is None or isinstance(client, str)) or scheme not in ("ws", "wss"):
             raise ValueError("`client` or `scheme` is something else")
-        if host is not None and not (isinstance(host, str) and isinstance(port, int)):
-            raise ValueError("`server` is no host and port")
         return cls(
             headers=[[name.encode("latin-1"), text.encode("latin-1")] for name, text in value.get("headers", ())],
             query_string=value.get("query_string", "").encode("ascii"),
             client=client,
-            server=None if host is None else (host, port),
+            server=_host_and_port(value.get("server")),
             scheme=scheme,
         )
 
@@ -224,6 +221,20 @@ class WebSocketEvent:
             "aws.event": self.event,
             "aws.context": self.context,
         }
+
+
+def _host_and_port(value: Any) -> tuple[str, int] | None:
+    """The `server` of a stored handshake.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    """
+    if value is None:
+        return None
+    host, port = value
+    if not isinstance(host, str) or not isinstance(port, int):
+        raise ValueError("`server` is no host and port")
+    return host, port
 
 
 def _insist(check: Check, value: object) -> None:
