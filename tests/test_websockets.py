@@ -252,6 +252,25 @@ def test_the_subprotocol(visit: Callable[..., Client], caplog: pytest.LogCapture
     assert "API Gateway passes on no headers of websocket.accept" in caplog.text
 
 
+@pytest.mark.parametrize("subprotocol", ["", "a\r\nSet-Cookie: b", "a b", "\xe4", 5, b"chat"])
+def test_a_subprotocol_that_is_no_token(
+    subprotocol: Any, visit: Callable[..., Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    client = visit(answering({**ACCEPT, "subprotocol": subprotocol}))
+    assert client.connect() == 500
+    assert client.answer == {"statusCode": 500}
+    assert "needs a token as `subprotocol`" in caplog.text
+
+
+@pytest.mark.parametrize("status", [0, 101, 199, 600, -1, "401", None, True])
+def test_a_response_to_the_handshake_without_a_final_status(
+    status: Any, visit: Callable[..., Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    client = visit(answering({**DENIAL, "status": status}))
+    assert client.connect() == 500
+    assert "needs a `status` from 200 to 599" in caplog.text
+
+
 def test_what_is_sent_at_connect_arrives_once_and_in_order(visit: Callable[..., Client]) -> None:
     client = visit(Script(say("answer"), greeting=say("one", "two")))
     client.connect()
@@ -636,7 +655,7 @@ def test_an_exception_at_disconnect(visit: Callable[..., Client], caplog: pytest
         ([ACCEPT, ACCEPT], "has been accepted"),
         ([CLOSE, ACCEPT], "is closed"),
         ([DENIAL, ACCEPT], "response to the handshake"),
-        ([{**DENIAL, "status": "401"}], "integer `status`"),
+        ([{**DENIAL, "status": "401"}], "`status` from 200 to 599"),
         ([ACCEPT, {"type": "websocket.send"}], "either `text`"),
         ([ACCEPT, {"type": "websocket.send", "text": "x", "bytes": b"x"}], "either `text`"),
         ([ACCEPT, {"type": "websocket.send", "text": b"x"}], "either `text`"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 from mangum.core.tasks import BackgroundTasks
 from mangum.exceptions import UnexpectedMessage
+from mangum.media_types import TOKEN
 from mangum.types import ASGI, Message, Scope
 from mangum.websocket.idle import is_at_rest, rest, wait_others_blocked
 
@@ -24,6 +26,7 @@ __all__ = ["Effects", "Outlet", "WebSocketCycle"]
 
 logger: logging.Logger = logging.getLogger("mangum.websocket")
 
+_is_token = re.compile(TOKEN).fullmatch
 _ABNORMAL = 1006  # RFC 6455, section 7.4.1: closed without a close frame, as by a response to the handshake
 
 
@@ -227,7 +230,7 @@ class WebSocketCycle:
             if not self._is_replayed:
                 if message.get("headers"):
                     logger.warning("API Gateway passes on no headers of websocket.accept to the client.")
-                self.subprotocol = message.get("subprotocol")
+                self.subprotocol = _subprotocol_of(message)
                 try:
                     async with self._effects:
                         await self._outlet.accept()
@@ -240,8 +243,8 @@ class WebSocketCycle:
             self._close(message)
         elif kind == "websocket.http.response.start":
             status = message.get("status")
-            if not isinstance(status, int):
-                raise UnexpectedMessage(f"{kind} needs an integer `status`, not {status!r}.")
+            if not isinstance(status, int) or not 200 <= status <= 599:
+                raise UnexpectedMessage(f"{kind} needs a `status` from 200 to 599, not {status!r}.")
             self.denial = status
         else:
             raise UnexpectedMessage(f"Unexpected {kind}: the connection has not been accepted.")
@@ -277,6 +280,14 @@ def _wait_of(task: asyncio.Task[Any]) -> object | None:
     while awaited is not None and getattr(awaited, "cr_code", None) is not asyncio.wait.__code__:
         awaited = getattr(awaited, "cr_await", None)
     return awaited
+
+
+def _subprotocol_of(message: Message) -> str | None:
+    """What goes into the header Sec-WebSocket-Protocol (RFC 6455, section 4.2.2)."""
+    subprotocol = message.get("subprotocol")
+    if subprotocol is None or (isinstance(subprotocol, str) and _is_token(subprotocol)):
+        return subprotocol
+    raise UnexpectedMessage(f"websocket.accept needs a token as `subprotocol`, not {subprotocol!r}.")
 
 
 def _data_of(message: Message) -> str | bytes:
