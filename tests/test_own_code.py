@@ -118,3 +118,15 @@ def test_own_code_is_in_the_folder_and_not_installed(tmp_path: Path, file: str, 
 @pytest.mark.parametrize("module", [own_code, os, pytest], ids=lambda module: module.__name__)
 def test_mangum_and_python_are_not_own_code_of_a_folder_above(module: object) -> None:
     assert not is_own_code(Path(module.__file__), Path("/"))  # type: ignore[attr-defined]
+
+
+def test_a_module_of_the_standard_library_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    names = "colorsys", "winreg" if sys.platform != "win32" else "fcntl"  # the other is in no library of this platform
+    for name in names:
+        (tmp_path / f"{name}.py").write_text("VALUE = 1\n")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with fresh_imports(tmp_path):
+        assert [hasattr(importlib.import_module(name), "VALUE") for name in names] == [False, True]
+    for name in names:
+        del sys.modules[name]

@@ -10,9 +10,15 @@ from pathlib import Path
 
 __all__ = ["unreferenced"]
 
-# The names of modules that are looked for end in these, so that only files with such a word have to be read closely.
-_WORD = re.compile(rb"\btests?\b")
-_DOTTED = re.compile(rb"(?:[A-Za-z_]\w*\.)+tests?\b")
+# Which source has to be parsed: one where such a word is part of a dotted name, begins a string, or where an
+# import may have it. Parsing all would take minutes for large packages.
+_CANDIDATE = re.compile(
+    rb"[.'\"]tests?\b|\bimport\b[^\n]*\btests?\b|^[\w, \t]*\btests?[ \t]*([,)\\#\n]|as\b)", re.MULTILINE
+)
+# Extension modules have hundreds of megabytes: this expression begins with what can be searched for fast.
+_LAST_PART = re.compile(rb"\.tests?\b")
+_PARTS_BEFORE = re.compile(rb"[A-Za-z_][\w.]*\Z")
+_MOST_BEFORE = 200
 _NAME = re.compile(r"(?P<dots>\.*)(?P<name>[A-Za-z_][\w.]*)(?::[\w.]+)?")
 # Files beside Python's that may name a module: extension modules, entry points, configuration.
 _TEXTS = frozenset({".so", ".toml", ".yml", ".yaml", ".json", ".ini", ".cfg"})
@@ -30,9 +36,11 @@ def unreferenced(folder: Path, packages: Iterable[Path]) -> list[Path]:
     for path in _files(folder, set(unused.values())):
         named |= _references(path, folder)
     while used := [name for name in unused if name in named]:
-        for name in used:
-            for path in _files(unused.pop(name), set()):
-                named |= _references(path, folder)
+        packages = [unused.pop(name) for name in used]
+        if not unused:
+            break
+        for path in (path for package in packages for path in _files(package, set())):
+            named |= _references(path, folder)
     return sorted(unused.values())
 
 
@@ -48,19 +56,24 @@ def _files(folder: Path, without: set[Path]) -> Iterator[Path]:
 def _references(path: Path, folder: Path) -> set[str]:
     """The names of modules in a file, with the names of the packages that they are in."""
     source = path.read_bytes()
-    if not _WORD.search(source):
-        return set()
-    names = _names_in_text(source) if path.suffix != ".py" else _names_in_code(source, path, folder)
+    names = _names_in_code(source, path, folder) if path.suffix == ".py" else _names_in_text(source)
     return {
         ".".join(parts[:count]) for parts in (name.split(".") for name in names) for count in range(1, len(parts) + 1)
     }
 
 
 def _names_in_text(source: bytes) -> Iterable[str]:
-    return [found.decode("ascii", "replace") for found in _DOTTED.findall(source)]
+    names = []
+    for last in _LAST_PART.finditer(source):
+        before = _PARTS_BEFORE.search(source, max(0, last.start() - _MOST_BEFORE), last.start())
+        if before is not None:
+            names.append((before[0] + last[0]).decode("ascii"))
+    return names
 
 
 def _names_in_code(source: bytes, path: Path, folder: Path) -> Iterable[str]:
+    if b"test" not in source or not _CANDIDATE.search(source):
+        return []
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(source)
@@ -71,8 +84,9 @@ def _names_in_code(source: bytes, path: Path, folder: Path) -> Iterable[str]:
 
 
 def _names_in_tree(tree: ast.Module, package: tuple[str, ...], *, is_package: bool) -> Iterator[str]:
-    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    prose = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}  # docstrings
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
