@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -236,6 +237,22 @@ async def test_the_callers_cancellation_during_the_deadlines() -> None:
         caller = asyncio.create_task(handler.invoke(EVENT, SOON))
         with pytest.raises(asyncio.CancelledError):
             await caller
+
+
+@pytest.mark.anyio
+@every_scope
+async def test_a_task_of_the_caller_is_cancelled_until_it_ends(arguments: dict[str, Any]) -> None:
+    """Nobody can leave it: the caller awaits it."""
+    loop = asyncio.get_running_loop()
+
+    async def stubborn(scope: Scope, receive: Receive, send: Send) -> None:
+        end = loop.time() + 0.3  # long after the reserve
+        while loop.time() < end:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    async with Mangum(WithLifespan(stubborn), **arguments) as handler:
+        assert (await handler.invoke(EVENT, Context(100)))["statusCode"] == 504
 
 
 @pytest.mark.anyio

@@ -7,6 +7,7 @@ import os
 import py_compile
 import sys
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from importlib.util import cache_from_source
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def write(module: Path, value: int) -> None:
     module.write_text(f"VALUE = {value}\n")
     os.utime(module, CHANGED_AT)
+
+
+def find_spec_anew(name: str) -> ModuleSpec | None:
+    """Where a module would be imported from, by the first finder that knows."""
+    return next(filter(None, (finder.find_spec(name, None) for finder in sys.meta_path)), None)
 
 
 def imported() -> int:
@@ -130,3 +136,10 @@ def test_a_module_of_the_standard_library_is_not_replaced(tmp_path: Path, monkey
         assert [hasattr(importlib.import_module(name), "VALUE") for name in names] == [False, True]
     for name in names:
         del sys.modules[name]
+
+
+def test_a_module_that_is_compiled_into_python_is_found(tmp_path: Path) -> None:
+    with fresh_imports(tmp_path):
+        spec = find_spec_anew("_sre")
+    assert spec is not None
+    assert spec.origin == "built-in"

@@ -513,22 +513,25 @@ def test_sigterm_during_an_invocation_waits_for_its_end() -> None:
     assert (code, lines) == (-signal.SIGTERM, [LINES[0], "GET /signal 200", *DOWN])
 
 
-@pytest.mark.parametrize("call", ["handler(event('/signal'), None)", "in_thread(handler, event('/signal'), None)"])
-def test_the_answer_goes_out_before_the_process_ends_of_sigterm(call: str) -> None:
-    code, lines = run(
-        f"""
-        from concurrent.futures import ThreadPoolExecutor
-
-        def in_thread(function, *arguments):
-            with ThreadPoolExecutor(1) as threads:
-                return threads.submit(function, *arguments).result()
-
-        handler.start()
-        print({call}["statusCode"], flush=True)
-        time.sleep(60)
-        """
-    )
+def test_the_answer_goes_out_before_the_process_ends_of_sigterm() -> None:
+    code, lines = run("print(handler(event('/signal'), None)['statusCode'], flush=True); time.sleep(60)")
     assert (code, lines) == (-signal.SIGTERM, [LINES[0], "GET /signal 200", *DOWN, "200"])
+
+
+def test_sigterm_is_passed_on_after_the_answer() -> None:
+    passed_on = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: passed_on.set())
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await respond(send)
+
+    try:
+        with Mangum(WithLifespan(app), lifespan_scope="process") as handler:
+            assert handler(EVENT, None)["statusCode"] == 200
+            assert passed_on.wait(60)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_sigterm_is_passed_on_to_the_handler_that_was_there() -> None:
