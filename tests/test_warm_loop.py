@@ -11,7 +11,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -359,8 +360,7 @@ def test_calls_from_threads_end_with_the_server() -> None:
     assert ended.is_set()
 
 
-def test_a_thread_that_the_serving_loop_waits_for_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mangum.core.loop._PATIENCE_S", 0.0)
+def test_a_thread_that_the_serving_loop_waits_for_does_not_wait_for_ever() -> None:
     loop = WarmLoop()
     ended = []
 
@@ -373,14 +373,14 @@ def test_a_thread_that_the_serving_loop_waits_for_does_not_wait_for_ever(monkeyp
         ended.append(message)
 
     async def main() -> None:
-        thread = threading.Thread(target=call, args=("until this call's timeout", None, Context(100)))
+        thread = threading.Thread(target=call, args=("until shortly before the timeout", None, Context(100)))
         thread.start()
         thread.join()
         await asyncio.to_thread(loop.outside, call, "its own", None, Context())
 
     loop.serve(main())
     loop.close()
-    assert ended == ["until this call's timeout", "its own"]
+    assert ended == ["until shortly before the timeout", "its own"]
 
 
 def test_a_call_that_comes_too_late_for_the_server_runs_by_itself() -> None:
@@ -515,21 +515,25 @@ def test_sigterm_during_an_invocation_waits_for_its_end() -> None:
 
 def test_the_answer_goes_out_before_the_process_ends_of_sigterm() -> None:
     code, lines = run("print(handler(event('/signal'), None)['statusCode'], flush=True); time.sleep(60)")
-    assert (code, lines) == (-signal.SIGTERM, [LINES[0], "GET /signal 200", *DOWN, "200"])
+    assert (code, lines) == (-signal.SIGTERM, [LINES[0], "GET /signal 200", "200", *DOWN])
 
 
-def test_sigterm_is_passed_on_after_the_answer() -> None:
+def test_a_second_sigterm_does_not_keep_the_answer_from_going_out() -> None:
     passed_on = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda number, frame: passed_on.set())
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
         await respond(send)
 
+    recorded = WithLifespan(app)
     try:
-        with Mangum(WithLifespan(app), lifespan_scope="process") as handler:
+        with Mangum(recorded, lifespan_scope="process") as handler:
             assert handler(EVENT, None)["statusCode"] == 200
+            assert recorded.log == ["startup", "request"]
             assert passed_on.wait(60)
+            assert recorded.log == ["startup", "request", "shutdown"]
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -773,20 +777,40 @@ def test_a_thread_that_an_invocation_waits_for_does_not_wait_for_ever() -> None:
     """Nothing tells that a plain thread belongs to the invocation, which blocks the loop until the thread has ended."""
     errors: list[LoopError] = []
 
-    def call() -> None:
-        with pytest.raises(LoopError, match="until this call's timeout") as caught:
-            handler(EVENT, Context(100))
-        errors.append(caught.value)
+    def wait(function: Callable[..., Any], *arguments: Any) -> None:
+        def call() -> None:
+            with pytest.raises(LoopError, match="until shortly before the timeout") as caught:
+                function(*arguments)
+            errors.append(caught.value)
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         thread = threading.Thread(target=call)
         thread.start()
         thread.join()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        wait(handler, EVENT, Context(100))  # its own timeout
+        await respond(send)
+
+    async def app_with_a_timeout(scope: Scope, receive: Receive, send: Send) -> None:
+        wait(handler, EVENT, None)
+        wait(handler.run, asyncio.sleep, 0)
         await respond(send)
 
     with Mangum(app, "off") as handler:
-        assert handler(EVENT, Context())["statusCode"] == 200
-    assert len(errors) == 1
+        assert handler(EVENT, None)["statusCode"] == 200
+    with Mangum(app_with_a_timeout, "off") as handler:
+        assert handler(EVENT, Until(2.0))["statusCode"] == 200
+    assert len(errors) == 3
+
+
+class Until:
+    """Lambda's context, with a timeout that comes closer."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    def get_remaining_time_in_millis(self) -> float:
+        return (self._until - time.monotonic()) * 1000
 
 
 def test_a_task_factory_that_fails_fails_one_call() -> None:

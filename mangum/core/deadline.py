@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, cast
 
-__all__ = ["CancelScope", "Deadline", "StandingTimer", "due_of", "last_answer", "remaining_s", "watch"]
+__all__ = ["CancelScope", "Deadline", "StandingTimer", "due_of", "last_answer", "remaining_s", "reserve_s", "watch"]
 
 # Reserved before Lambda's own timeout: a tenth of the remaining time, at most half a second.
 _RESERVE_SHARE = 0.1
@@ -140,10 +140,10 @@ def watch(context: Any) -> Deadline | None:
     watchdog = _last
     if watchdog is None or watchdog.loop is not loop:
         watchdog = _last = _Watchdog(loop)
-    reserve_s = _reserve_s(remaining)
+    reserve = reserve_s(remaining)
     host = asyncio.current_task(loop)
     assert host is not None
-    deadline = Deadline(watchdog, loop.time() + remaining - reserve_s, reserve_s, host)
+    deadline = Deadline(watchdog, loop.time() + remaining - reserve, reserve, host)
     watchdog.add(deadline)
     return deadline
 
@@ -153,7 +153,7 @@ def due_of(context: Any) -> float | None:
     remaining = remaining_s(context)
     if remaining is None:
         return None
-    return last_answer(asyncio.get_running_loop().time() + remaining - _reserve_s(remaining))
+    return last_answer(asyncio.get_running_loop().time() + remaining - reserve_s(remaining))
 
 
 def last_answer(due: float) -> float:
@@ -178,9 +178,10 @@ def remaining_s(context: Any) -> float | None:
     return max(seconds, 0.0) if is_lambdas else _LEAST_REMAINING_S
 
 
-def _reserve_s(remaining: float) -> float:
-    reserve_s = remaining * _RESERVE_SHARE
-    return max(_LEAST_RESERVE_S, reserve_s) if reserve_s < _MOST_RESERVE_S else _MOST_RESERVE_S
+def reserve_s(remaining: float) -> float:
+    """How long before Lambda's timeout an invocation is cancelled, in seconds, of which `remaining` are left."""
+    share = remaining * _RESERVE_SHARE
+    return max(_LEAST_RESERVE_S, share) if share < _MOST_RESERVE_S else _MOST_RESERVE_S
 
 
 class StandingTimer:

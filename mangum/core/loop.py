@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias, TypeVar, cast
 
-from mangum.core.deadline import remaining_s
+from mangum.core.deadline import remaining_s, reserve_s
 from mangum.core.idle_selector import IdleSelector
 from mangum.core.reply import KeptReply
 from mangum.core.root import Root, adopt, root_of
@@ -34,13 +34,11 @@ _EXIT_WAIT_S = 2.0
 _BUSY = "The handler is still at work in another thread."
 
 _STILL_BUSY = (
-    "The handler was at work in another thread until this call's timeout. If that invocation waits for this thread, "
-    "use `await handler.invoke(event, context)` on the event loop instead."
+    "The handler was at work in another thread until shortly before the timeout. If that invocation waits for this "
+    "thread, use `await handler.invoke(event, context)` on the event loop instead."
 )
 
-_ANY_TIME = -1
-# How much longer than its timeout a call waits that runs on the loop of another thread, where its deadline ends it.
-_PATIENCE_S = 1.0
+_LONGEST_WAIT_S = 900.0  # as long as Lambda lets a function run
 _EXECUTOR_PREFIX = "asyncio_"  # of the names of threads of an event loop's own executor
 _OWN_THREAD = (
     "The handler was called in a thread of its own invocation, which would wait for itself: "
@@ -63,6 +61,13 @@ def is_inside_running_loop() -> bool:
     return True
 
 
+def _patience_s(*contexts: Any) -> float:
+    """How long a call waits for its turn: until shortly before the first timeout, while an invocation that waits for it
+    can still answer."""
+    remaining = min((s for s in map(remaining_s, contexts) if s is not None), default=_LONGEST_WAIT_S)
+    return max(0.0, min(remaining, _LONGEST_WAIT_S) - 2 * reserve_s(remaining))
+
+
 class WarmLoop:
     """The event loop on which synchronous calls run, and which is kept between them.
 
@@ -81,6 +86,7 @@ class WarmLoop:
         self._lock = threading.Lock()
         self._when_idle: deque[Callable[[], None]] = deque()
         self._main: asyncio.Task[Any] | None = None  # that runs
+        self._context: Any = None  # Lambda's, of the call that runs
         self._is_warm = False  # see `prepare`
         self._submitted: set[_Call] | None = None  # calls from other threads, while it serves
         self._submitting = threading.Lock()
@@ -177,6 +183,7 @@ class WarmLoop:
         try:
             if not _is_spared:
                 _spare_the_collector()
+            self._context = context
             return self._run(main, reply)
         finally:
             self._lock.release()
@@ -193,8 +200,7 @@ class WarmLoop:
         if threading.current_thread().name.startswith(_EXECUTOR_PREFIX):
             main.close()
             raise LoopError(_OWN_THREAD)
-        patience_s = remaining_s(context)
-        if not self._lock.acquire(timeout=_ANY_TIME if patience_s is None else min(patience_s, threading.TIMEOUT_MAX)):
+        if not self._lock.acquire(timeout=_patience_s(context, self._context)):
             main.close()
             raise LoopError(_STILL_BUSY)
 
@@ -305,7 +311,14 @@ class WarmLoop:
         `None` if the loop no longer serves."""
         calls: list[concurrent.futures.Future[T]] = []
         is_left = False
-        remaining = remaining_s(lambda_context)
+        begun = threading.Event()
+        turn = threading.Lock()  # of the loop's thread to begin, or of this one to give up
+
+        async def begin() -> T:
+            if not turn.acquire(blocking=False):
+                raise asyncio.CancelledError
+            begun.set()
+            return await main
 
         def leave(task: asyncio.Task[Any]) -> None:
             nonlocal is_left
@@ -315,13 +328,13 @@ class WarmLoop:
                 calls[0].cancel()
 
         def wait() -> T:
-            try:
-                return calls[0].result(None if remaining is None else remaining + _PATIENCE_S)
-            except TimeoutError:
-                if calls[0].done():  # with an error of its own
-                    raise
+            # The loop may be blocked by code that waits for this thread.
+            if not begun.wait(_patience_s(lambda_context)) and turn.acquire(blocking=False):
                 calls[0].cancel()
-                raise LoopError(_STILL_BUSY) from None
+                main.close()
+                raise LoopError(_STILL_BUSY)
+            try:
+                return calls[0].result()
             except concurrent.futures.CancelledError:
                 if is_left:
                     return cast("T", None)  # the reply has the answer
@@ -336,7 +349,7 @@ class WarmLoop:
             if submitted is None:
                 return None
             assert self._loop is not None
-            calls.append(context.run(asyncio.run_coroutine_threadsafe, main, self._loop))
+            calls.append(context.run(asyncio.run_coroutine_threadsafe, begin(), self._loop))
             submitted.add(calls[0])
         calls[0].add_done_callback(submitted.discard)
         return wait

@@ -46,6 +46,7 @@ class Sandbox:
         self._app = app
         self._mode = mode
         self._hub = hub
+        self._waits_for_answer = False  # of an invocation during which SIGTERM came
         self._has_started = False  # whether a lifespan that stays has been started
         self._sigterm = Sigterm(self._close_on_signal)
         self.lifespan: LifespanPolicy
@@ -147,23 +148,32 @@ class Sandbox:
         except Exception:
             logger.exception(_NOT_SHUT_DOWN)
 
-    def _close_on_signal(self, then: Callable[[], None]) -> bool:
+    def _close_on_signal(self, again: Callable[[], None]) -> bool:
+        """Close, and then send the signal `again`. During an invocation, wait until its answer has been sent."""
         if self.is_closed:
             return False
-
-        is_during_invocation = warm_loop().is_running()
+        if self._waits_for_answer:  # a second signal is no news
+            return True
+        if warm_loop().is_running():
+            self._waits_for_answer = True
+            warm_loop().when_idle(partial(self._signal_after_answer, again))
+            return True
 
         def close() -> None:
             self._close_quietly()
-            if is_during_invocation:
-                after_its_answer = threading.Timer(_ANSWER_S, then)
-                after_its_answer.daemon = True
-                after_its_answer.start()
-            else:
-                then()
+            again()
 
         warm_loop().when_idle(close)
         return True
+
+    def _signal_after_answer(self, again: Callable[[], None]) -> None:
+        def signal() -> None:
+            self._waits_for_answer = False
+            again()
+
+        timer = threading.Timer(_ANSWER_S, signal)
+        timer.daemon = True
+        timer.start()
 
     def _close_quietly(self, timeout_s: float = -1) -> None:
         if is_inside_running_loop():  # another one, which cannot wait for the warm loop; but a thread can
