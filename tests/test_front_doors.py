@@ -383,6 +383,15 @@ def test_a_handler_takes_the_dict_that_mangum_0_22_gave_it() -> None:
         ("forged, 192.0.2.1:5123", "192.0.2.1"),
         ("forged, 2001:db8::1", "2001:db8::1"),
         ("[2001:db8::1]:99", "2001:db8::1"),
+        ("<script>", ""),
+        ("999.1.1.1", ""),
+        ("1.2.3", ""),
+        ("1.2.3.4\xe9", ""),
+        ("2001:db8::1::2", ""),
+        ("[localhost]", ""),
+        ("unknown", ""),
+        ("1" * 3_000, ""),
+        ("192.0.2.1,", ""),
     ],
 )
 def test_the_client_is_the_last_that_the_load_balancer_saw(forwarded: str, client: str) -> None:

@@ -27,6 +27,8 @@ _MOST_PORT = 65535
 # uri-host [ ":" port ] (RFC 9110, section 7.2; RFC 3986, section 3.2.2), where a name has 255 characters at the most.
 _NAME = r"(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 _read_host = re.compile(rf"(?:\[([0-9A-Fa-f:.]+)]|({_NAME}))(?::([0-9]*))?", re.ASCII).fullmatch
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_is_ipv4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}").fullmatch
 _LONGEST_HOST = 255 + len(":65535")
 _LONGEST_PORT = len("65535")
 
@@ -80,7 +82,8 @@ def _is_ipv6(address: str) -> bool:
 
 
 def last_forwarded_for(headers: Headers) -> str | None:
-    """The address that the source itself put at the end of X-Forwarded-For; a client can forge those before it.
+    """The address that the source itself put at the end of X-Forwarded-For; a client can forge those before it, and all
+    of it where the source is told to leave the header alone. `None` if it is no address.
 
     With "client port preservation" a load balancer adds the port ("192.0.2.1:5", "[2001:db8::1]:5"): it is left out.
     """
@@ -89,5 +92,7 @@ def last_forwarded_for(headers: Headers) -> str | None:
         return None
     address = forwarded.decode("latin-1").rpartition(",")[2].strip()
     if address.startswith("["):
-        return address[1:].partition("]")[0]
-    return address.partition(":")[0] if address.count(":") == 1 else address
+        address = address[1:].partition("]")[0]
+    elif address.count(":") == 1:
+        address = address.partition(":")[0]
+    return address if _is_ipv4(address) or (":" in address and _is_ipv6(address)) else None
