@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 __all__ = [
     "ASGI",
@@ -122,7 +122,13 @@ class LambdaHandler(Protocol):
     `config` has the three keys of `LambdaConfig`.
     """
 
-    def __init__(self, event: LambdaEvent, context: LambdaContext, config: LambdaConfig, /) -> None: ...
+    if TYPE_CHECKING:  # a subclass may call `super().__init__()` with anything, as with mangum 0.22
+
+        def __init__(self, event: LambdaEvent, context: LambdaContext, config: LambdaConfig, /) -> None: ...
+
+    else:
+
+        def __init__(self, *args: Any) -> None: ...
 
     @classmethod
     def infer(cls, event: LambdaEvent, context: LambdaContext, config: LambdaConfig, /) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -18,9 +20,9 @@ from mangum.handlers.utils import (
 )
 from mangum.local.events.payload_v2 import http_api_event
 from mangum.local.events.requests import EventSettings, HTTPRequest
-from mangum.types import Scope
-from tests.apps import Recorder
-from tests.sources import BY_NAME
+from mangum.types import LambdaHandler, Receive, Scope, Send
+from tests.apps import Context, Recorder
+from tests.sources import BY_NAME, FRONT_DOORS, FrontDoor
 
 
 def scope_of(event: Any, **arguments: Any) -> Scope:
@@ -116,6 +118,74 @@ def test_of_two_maps_of_headers_the_lists_count(name: str) -> None:
         event["multiValueHeaders"] = lists
         for _ in range(2):
             assert sorted(scope_of(event)["headers"]) == [[b"a", b"list"], [b"b", b"same"]]
+
+
+@pytest.mark.parametrize("door", FRONT_DOORS, ids=lambda door: door.name)
+@pytest.mark.parametrize("spelling", ["X-User-Id", "X-USER-ID"])
+def test_a_header_that_a_wrapper_sets_in_another_spelling_replaces_the_clients(door: FrontDoor, spelling: str) -> None:
+    """Else the application would read what the client has sent first."""
+    event = door.event(HTTPRequest(method="GET", path="/", headers=(("host", "a"), ("x-user-id", "admin"))))
+    records = event.get("Records")
+    maps = (
+        [records[0]["cf"]["request"]["headers"]] if records else [event.get("headers"), event.get("multiValueHeaders")]
+    )
+    for headers in filter(None, maps):
+        value: Any = "verified"
+        if records:
+            value = [{"key": spelling, "value": value}]
+        elif isinstance(headers["x-user-id"], list):
+            value = [value]
+        headers[spelling] = value
+    found = [value for name, value in scope_of(event)["headers"] if name == b"x-user-id"]
+    assert found == [b"verified"]
+
+
+class View(Mapping[str, Any]):
+    """An event as Powertools hands it to a function: a mapping, and no dict."""
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        self._event = event
+
+    def __getitem__(self, key: str) -> Any:
+        return self._event[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._event)
+
+    def __len__(self) -> int:
+        return len(self._event)
+
+
+@pytest.mark.parametrize("door", FRONT_DOORS, ids=lambda door: door.name)
+def test_an_event_that_is_a_mapping_and_no_dict(door: FrontDoor) -> None:
+    assert scope_of(View(door.event(HTTPRequest(method="GET", path="/items"))))["path"] == "/items"
+
+
+def test_a_custom_handler_that_calls_the_init_of_its_base_with_anything() -> None:
+    class Custom(LambdaHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args[3:])  # type: ignore[safe-super]
+
+        infer: Any = classmethod(lambda cls, *args: True)
+        body: Any = b""
+        scope: Any = None
+        __call__: Any = None
+
+    assert Custom({}, None, {}).body == b""
+
+
+@pytest.mark.parametrize("status", [500, 504])
+def test_an_answer_of_mangums_own_has_a_line_in_the_log(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if status == 504:
+            await asyncio.sleep(60)
+        raise ValueError
+
+    caplog.set_level("INFO")
+    with Mangum(app, lifespan="off") as handler:
+        event = BY_NAME["http-api-2.0"].event(HTTPRequest(method="GET", path="/items"))
+        assert handler(event, Context(100))["statusCode"] == status
+    assert f"GET /items {status}" in caplog.messages
 
 
 def test_a_header_that_only_one_map_has() -> None:

@@ -68,6 +68,9 @@ def expected_headers(door: FrontDoor, request: HTTPRequest) -> dict[bytes, list[
     groups = grouped((name.encode(), value.encode()) for name, value in pairs)
     if door.keeps_last:
         return {name: values[-1:] for name, values in groups.items()}
+    if door.decodes_query:  # payload 1.0 has a key for each spelling of a name: the last one counts
+        spellings = grouped((name.encode(), value.encode()) for name, value in request.headers)
+        return {name.lower(): values for name, values in spellings.items()}
     if door.joins_headers is not None:
         return {name: [door.joins_headers.encode().join(values)] for name, values in groups.items()}
     return groups
@@ -104,10 +107,6 @@ def test_a_request_reaches_the_application_as_it_was_sent(door: FrontDoor, reque
     received = grouped((name, value) for name, value in scope["headers"])
     assert all(type(part) is bytes for pair in scope["headers"] for part in pair)
     expected = expected_headers(door, request)
-    if door.decodes_query:  # payload 1.0: a name in several spellings is several keys, whose order is lost
-        received, expected = (
-            {name: sorted(values) for name, values in group.items()} for group in (received, expected)
-        )
     assert {name: received[name] for name in expected} == expected
     assert app.body == request.body
     assert scope["client"] == (request.client, 0)

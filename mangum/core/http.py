@@ -146,6 +146,7 @@ class HTTPExchange:
 
     async def _respond(self, response: Response) -> None:
         """Send a response of mangum's own."""
+        logger.info("%s %s", self.line, response["status"])
         try:
             await self.respond(self._handler, self._reply, self._scope, response)
         except Exception as error:

@@ -57,8 +57,6 @@ def _keep(names: dict[_Name, _Other], name: _Name, other: _Other) -> None:
 # others stay fields of their own, as ASGI has them. Most may come once only (Host, Content-Type, Authorization, ...):
 # joined, two of them would be a value that nobody has sent.
 _SEPARATORS = {b"cookie": b"; ", b"x-forwarded-for": b", "}
-_FORWARDED, _FORWARDED_LOWER = "X-Forwarded-For", "x-forwarded-for"
-_KEPT_SPELLINGS = ("Cookie", "cookie", _FORWARDED, _FORWARDED_LOWER)  # AWS's and HTTP/2's, told apart below
 
 
 def _joined(pairs: Headers) -> Headers:
@@ -81,10 +79,10 @@ def encode_headers(headers: Mapping[str, Any] | None) -> Headers:
     if not headers:
         return []
     try:
-        if ("Cookie" in headers and "cookie" in headers) or (_FORWARDED in headers and _FORWARDED_LOWER in headers):
+        if not _has_distinct_names(headers):
             return _encode_mixed(headers)
         return [[_encoded_names[name], value.encode()] for name, value in headers.items()]
-    except (AttributeError, KeyError):  # a list or null among the values, which few sources have; or a new name
+    except (AttributeError, KeyError, TypeError):  # a list or null among the values, which few sources have; a new name
         return _encode_mixed(headers)
 
 
@@ -97,7 +95,7 @@ def encode_multi_value_headers(headers: Mapping[str, Any] | None, multi: Mapping
     if not multi:
         return encode_headers(headers)
     try:
-        if ("Cookie" in multi and "cookie" in multi) or (_FORWARDED in multi and _FORWARDED_LOWER in multi):
+        if not _has_distinct_names(multi):
             raise ValueError
         if headers and len(headers) == len(multi):
             pairs = [
@@ -119,30 +117,33 @@ def encode_multi_value_headers(headers: Mapping[str, Any] | None, multi: Mapping
 def encode_header_records(headers: Mapping[str, Sequence[Mapping[str, str]]]) -> Headers:
     """ASGI's headers from CloudFront's map of name to records, each of which has a value."""
     try:
-        return [[_encoded_names[name], record["value"].encode()] for name, (record,) in headers.items()]
-    except (KeyError, ValueError):  # a header that is repeated; or a new name
-        return _joined(
-            [
-                [_encoded_names.get(name) or _encode_name(name), record["value"].encode()]
-                for name, records in headers.items()
-                for record in records
-            ]
-        )
+        if _has_distinct_names(headers):
+            return [[_encoded_names[name], record["value"].encode()] for name, (record,) in headers.items()]
+    except (KeyError, TypeError, ValueError):  # a header that is repeated; or a new name
+        pass
+    return _encode_mixed({name: [record["value"] for record in records] for name, records in headers.items()})
 
 
 def _encode_mixed(headers: Mapping[str, Any]) -> Headers:
-    pairs: Headers = []
+    """The headers, where a value may be a list or null. Of a name in two spellings, the last one counts: somebody has
+    set it in place of the client's. Those of `_SEPARATORS` become one."""
+    by_name: dict[bytes, Headers] = {}
     for name, values in headers.items():
-        for value in values if isinstance(values, list) else [values]:
-            if value is not None:
-                pairs.append([_encoded_names.get(name) or _encode_name(name), value.encode()])
-    return _joined(pairs)
+        encoded = _encoded_names.get(name) or _encode_name(name)
+        listed = values if isinstance(values, list) else [values]
+        pairs = [[encoded, value.encode()] for value in listed if value is not None]
+        by_name[encoded] = by_name.get(encoded, []) + pairs if encoded in _SEPARATORS else pairs
+    return _joined([pair for pairs in by_name.values() for pair in pairs])
+
+
+def _has_distinct_names(headers: Mapping[str, Any]) -> bool:
+    """Whether each name comes in one spelling. AWS's are in lower case for most sources, which is quick to see."""
+    return "".join(headers).islower() or len({*map(_encoded_names.__getitem__, headers)}) == len(headers)
 
 
 def _encode_name(name: str) -> bytes:
     encoded = name.lower().encode()
-    if encoded not in _SEPARATORS or name in _KEPT_SPELLINGS:
-        _keep(_encoded_names, name, encoded)
+    _keep(_encoded_names, name, encoded)
     return encoded
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["Source", "source_of"]
@@ -99,7 +100,9 @@ def source_of(event: object) -> Source:
     its handler then names what is wrong.
     """
     if not isinstance(event, dict):
-        return Source.UNKNOWN
+        if not isinstance(event, Mapping):  # a wrapper's view of the event, such as those of Powertools
+            return Source.UNKNOWN
+        event = dict(event)
     if "type" in event and event["type"] in ("TOKEN", "REQUEST") and ("methodArn" in event or "routeArn" in event):
         return Source.AUTHORIZER
     version = event.get("version")
