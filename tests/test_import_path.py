@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,8 @@ import pytest
 
 import mangum
 from tests.dev_server import serving
+from tests.lambda_runtime import OWN as RUNTIME
+from tests.lambda_runtime import running
 from tests.projects import OWN
 
 PROJECT = Path(mangum.__file__).parent.parent
@@ -88,3 +91,60 @@ def test_an_own_package_named_test_is_the_functions(folder: Path) -> None:
     (folder / "served.py").write_text("import test\ndef handler(event, context):\n    return test.NAME\n")
     done = command(folder, "invoke", "served:handler", "event.json")
     assert (done.returncode, done.stdout) == (0, '"own test"\n')
+
+
+WRAPPER = (str(PROJECT / "mangum" / "runtime" / "wrapper"), sys.executable, "/var/runtime/bootstrap.py")
+# AWS's runtime has loaded these before it looks into the function's folder.
+LOADED = ("json", "logging", "typing", "asyncio", "ssl", "socket")
+OWN_MODULES = """
+import idna, own, sys
+
+def handler(event, context):
+    return [idna.NAME, own.NAME, sys.path[0]]
+"""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("program", "path"), [(RUNTIME, str(PROJECT)), (WRAPPER, "")], ids=["python -m mangum.runtime", "wrapper"]
+)
+async def test_the_runtime(tmp_path: Path, program: Sequence[str], path: str) -> None:
+    """The function's own modules come before those that are installed, as on AWS's runtime."""
+    for name in LOADED:
+        (tmp_path / f"{name}.py").write_text("raise ImportError('this is the function's')\n")
+    (tmp_path / "own.py").write_text("NAME = 'own'\n")
+    (tmp_path / "idna.py").write_text("NAME = 'own idna'\n")
+    async with running(tmp_path, OWN_MODULES, program, environment={"PYTHONPATH": path}) as runtime:
+        assert await runtime.server.put({}).answer() == ["own idna", "own", str(tmp_path)]
+
+
+@pytest.mark.anyio
+async def test_the_wrapper_of_a_copy_in_the_functions_folder(tmp_path: Path) -> None:
+    """mangum is found by that folder, which is at the end of the path first and at its beginning then."""
+    (tmp_path / "mangum").symlink_to(PROJECT / "mangum")
+    (tmp_path / "typing.py").write_text("raise ImportError('this is the function's')\n")
+    (tmp_path / "idna.py").write_text("NAME = 'own idna'\n")
+    (tmp_path / "own.py").write_text("NAME = 'own'\n")
+    program = (str(tmp_path / "mangum" / "runtime" / "wrapper"), *WRAPPER[1:])
+    async with running(tmp_path, OWN_MODULES, program, environment={"PYTHONPATH": ""}) as runtime:
+        assert await runtime.server.put({}).answer() == ["own idna", "own", str(tmp_path)]
+
+
+def python(folder: Path, *arguments: str) -> str:
+    environment = {"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["-mmangum", "--version"], ["-m", "mangum.runtime", "--help"]], ids=" ".join)
+def test_other_ways_to_name_a_program_of_mangum(folder: Path, arguments: list[str]) -> None:
+    assert "of the folder runs" not in python(folder, *arguments)
+
+
+@pytest.mark.parametrize("arguments", [["-m", "myapp", "mangum"], ["-mmyapp", "-m", "mangum.runtime"]], ids=" ".join)
+def test_the_current_folder_of_other_programs_stays_first(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "myapp").mkdir()
+    (tmp_path / "myapp" / "__init__.py").write_text("import mangum\n")
+    (tmp_path / "myapp" / "__main__.py").write_text("import sys\nprint(sys.path[0])\n")
+    assert python(tmp_path, *arguments) == f"{tmp_path}\n"

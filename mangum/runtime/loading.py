@@ -32,8 +32,9 @@ _LAYERS = (f"/opt/python/lib/python{sys.version_info.major}.{sys.version_info.mi
 def extend_path(task_root: str | None, runtime_dir: str | None) -> None:
     """Find modules where AWS's runtime finds them: in the function's folder, in layers, and last in the runtime's own.
     https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-searchpath"""
-    layers = [folder for folder in _LAYERS if os.path.isdir(folder)]
-    sys.path[:0] = [folder for folder in (task_root or os.getcwd(), *layers) if folder not in sys.path]
+    first = [task_root or os.getcwd(), *(folder for folder in _LAYERS if os.path.isdir(folder))]
+    # One of them may be there already, at the end: mangum was found by it.
+    sys.path[:] = [*first, *(folder for folder in sys.path if folder not in first)]
     if runtime_dir and runtime_dir not in sys.path:
         sys.path.append(runtime_dir)
 
