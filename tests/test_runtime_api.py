@@ -240,6 +240,27 @@ class TestRefusals:
         assert (await runtime.client.get(f"{RUNTIME}/invocation/next", headers=headers)).status_code == 403
         assert not delivery.answer.done()
 
+    @pytest.mark.parametrize(
+        ("line", "fields"),
+        [
+            (f"POST {RUNTIME}/invocation/the-request/response", "Host: evil.example"),
+            (f"POST {RUNTIME}/invocation/the-request/response", "Host: 127.0.0.1\r\nOrigin: http://evil.example"),
+            (f"POST {RUNTIME}/invocation/another/response", "Host: 127.0.0.1"),
+            (f"PUT {RUNTIME}/invocation/the-request/response", "Host: 127.0.0.1"),
+            ("POST /response", "Host: 127.0.0.1"),
+        ],
+    )
+    @pytest.mark.parametrize("mode", ["buffered", "streaming"])
+    async def test_half_of_a_request_that_is_no_answer(
+        self, runtime: Runtime, line: str, fields: str, mode: str
+    ) -> None:
+        delivery, _ = await runtime.next()
+        head = f"{line} HTTP/1.1\r\n{fields}\r\nLambda-Runtime-Function-Response-Mode: {mode}\r\nContent-Length: 9"
+        await runtime.send(f"{head}\r\n\r\nabc".encode())
+        assert not delivery.answer.done()
+        assert (await runtime.respond(b'"fine"')).status_code == 202
+        assert await delivery.answer == '"fine"'
+
     @pytest.mark.parametrize("content", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n"])
     async def test_what_is_no_http(self, runtime: Runtime, content: bytes) -> None:
         got = await runtime.send(content)

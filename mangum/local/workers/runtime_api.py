@@ -182,11 +182,10 @@ class RuntimeAPI:
 
     def sink_for(self, head: Request, connection: HTTPConnection) -> BodySink | None:
         """For the body of a streamed answer."""
-        match = _RESPONSE_PATH.fullmatch(head.path)
-        if match is None or head.headers.get(_RESPONSE_MODE) != "streaming" or not _is_from_program(head):
+        delivery = self._answered_by(head) if head.headers.get(_RESPONSE_MODE) == "streaming" else None
+        if delivery is None:
             return None
         try:
-            delivery = self._find(head, match[1])
             self._go(State.STREAMING, State.RUNNING, name="InvocationResponse")
         except Refusal:
             return None  # and `_respond` says so
@@ -198,9 +197,10 @@ class RuntimeAPI:
 
     def truncated(self, request: Request) -> None:
         """It ended in the middle of a body. If that was an answer, there is none."""
-        if self._state is State.RUNNING and self._delivery is not None and request.path.endswith("/response"):
+        delivery = self._answered_by(request)
+        if self._state is State.RUNNING and delivery is not None:
             self._state = State.ANSWERED
-            self._delivery.fail(FunctionFailed("Runtime.TruncatedResponse", "the runtime's answer ended too early"))
+            delivery.fail(FunctionFailed("Runtime.TruncatedResponse", "the runtime's answer ended too early"))
 
     def handle(self, request: Request, connection: HTTPConnection) -> None:
         if not _is_from_program(request):
@@ -281,6 +281,16 @@ class RuntimeAPI:
         if request.headers.get(_INVOCATION_ID, delivery.invocation_id) != delivery.invocation_id:
             raise Refusal(400, "InvalidInvocationId", "Invalid invocation ID")
         return delivery
+
+    def _answered_by(self, request: Request) -> Delivery | None:
+        """The event that a request answers, whose body need not be there yet; `None` if it will be refused."""
+        match = _RESPONSE_PATH.fullmatch(request.path)
+        if match is None or request.method != "POST" or not _is_from_program(request):
+            return None
+        try:
+            return self._find(request, match[1])
+        except Refusal:
+            return None
 
     def _hand_over(self, delivery: Delivery, connection: HTTPConnection) -> None:
         connection.reply(200, delivery.body, delivery.headers())
