@@ -252,6 +252,10 @@ async def test_a_long_log_is_cut(code: FunctionFolder) -> None:
     [
         ("raise KeyError('x')", "KeyError: 'x'"),
         ("raise SystemExit(3)", "Runtime.ExitError: the function exited: SystemExit(3)"),
+        (
+            "raise SystemExit(type('Odd', (), {'__str__': lambda self: 1 / 0, '__repr__': lambda self: 1 / 0})())",
+            "Runtime.ExitError: the function exited: SystemExit(<its text cannot be told>)",
+        ),
         ("return {1, 2}", "Runtime.MarshalError: JSON cannot say what the function answered: Object of type set"),
         ("return 'x' * 7_000_000", "Function.ResponseSizeTooLarge: Exceeded maximum allowed payload size"),
     ],
@@ -372,6 +376,16 @@ async def test_what_cannot_be_loaded_is_said_at_once(code: FunctionFolder) -> No
         await InProcess(code.settings()).__aenter__()
     assert sys.stdout is stdout
     assert function_threads() == []
+
+
+async def test_reloading_what_raises_an_odd_error(code: FunctionFolder, caplog: pytest.LogCaptureFixture) -> None:
+    code.write("def handler(event, context):\n    return 1\n")
+    async with InProcess(code.settings()) as function:
+        code.write("raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})\n")
+        await function.reload()
+        assert "The function cannot be loaded, until its code changes: <its text cannot be told>" in caplog.text
+        with pytest.raises(FunctionFailed, match=r"^Runtime\.ImportModuleError: <its text cannot be told>"):
+            await function.invoke(invocation())
 
 
 async def test_reloading(code: FunctionFolder, caplog: pytest.LogCaptureFixture) -> None:

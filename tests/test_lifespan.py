@@ -199,6 +199,30 @@ def test_on_makes_an_error_of_startup_a_failure(scope: LifespanScope) -> None:
             assert isinstance(caught.value.__cause__, ValueError)
 
 
+class Untold(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@both_modes
+@pytest.mark.parametrize("in_startup", [True, False])
+def test_an_error_whose_text_cannot_be_told(
+    mode: LifespanMode, in_startup: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def live(scope: Scope, receive: Receive, send: Send) -> None:
+        if in_startup:
+            await receive()
+        raise Untold
+
+    with Mangum(Lifespan(live), mode) as handler:
+        if in_startup and mode == "on":
+            with pytest.raises(LifespanFailure, match="Untold: <its text cannot be told>"):
+                handler(EVENT, None)
+        else:
+            assert handler(EVENT, None)["statusCode"] == 200
+    assert in_startup or "raised Untold: <its text cannot be told> when" in caplog.text
+
+
 @both_modes
 @both_scopes
 @pytest.mark.parametrize("goes_on", [True, False])

@@ -290,6 +290,19 @@ async def test_what_cannot_be_loaded(
         assert "GET /2018-06-01/runtime/invocation/next" not in runtime.server.requests
 
 
+@pytest.mark.parametrize(
+    ("kind", "error_type"),
+    [("ImportError", "Runtime.ImportModuleError"), ("SyntaxError", "Runtime.UserCodeSyntaxError")],
+)
+async def test_an_error_of_the_code_whose_text_cannot_be_told(tmp_path: Path, kind: str, error_type: str) -> None:
+    code = f"raise type('Untold', ({kind},), {{'__str__': lambda self: 1 / 0}})"
+    async with running(tmp_path, code) as runtime:
+        assert await runtime.end() == 1
+        assert runtime.server.init_error is not None
+        assert runtime.server.init_error["errorType"] == error_type
+        assert runtime.server.init_error["errorMessage"].endswith("module 'function': <its text cannot be told>")
+
+
 async def test_something_that_cannot_be_called(tmp_path: Path) -> None:
     async with running(tmp_path, "handler = 5") as runtime:
         assert await runtime.end() == 1

@@ -98,6 +98,17 @@ async def test_json_of_exceptions(tmp_path: Path, command: Sequence[str]) -> Non
     assert line["location"] == "<string>:<module>:4"
 
 
+UNTOLD = "type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})"
+
+
+async def test_json_of_an_exception_without_a_text(tmp_path: Path) -> None:
+    code = f"try:\n    raise {UNTOLD}\nexcept Exception:\n    logger.exception('failed', extra={{'own': {UNTOLD}()}})"
+    output, _ = await logged(tmp_path, OWN, code, JSON)
+    line = json.loads(output)
+    assert (line["message"], line["errorType"]) == ("failed", "Odd")
+    assert (line["errorMessage"], line["own"]) == ("<its text cannot be told>",) * 2
+
+
 @pytest.mark.parametrize(
     ("level", "levels"),
     [

@@ -76,6 +76,15 @@ async def raises(scope, receive, send):
     await piece(send, b"half")
     raise ValueError("n\\u00f6")
 
+class Untold(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+async def raises_untold(scope, receive, send):
+    await start(send)
+    await piece(send, b"half")
+    raise Untold
+
 async def raises_late(scope, receive, send):
     await plain(scope, receive, send)
     raise ValueError("too late")
@@ -267,6 +276,7 @@ async def test_an_error_before_the_first_piece_is_a_500(tmp_path: Path, path: st
     ("path", "error"),
     [
         ("/raises", {"errorType": "ValueError", "errorMessage": "nö"}),
+        ("/raises_untold", {"errorType": "Untold", "errorMessage": "<its text cannot be told>"}),
         (
             "/returns",
             {

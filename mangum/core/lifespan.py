@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeAlias, cast
 
+from mangum.core.error_text import text_of
 from mangum.exceptions import LifespanFailure, LifespanUnsupported, UnexpectedMessage
 from mangum.types import ASGI, LifespanMode, Message
 
@@ -175,12 +176,12 @@ class Lifespan:
                 "The application raised %s: %s when its lifespan was started. mangum assumes that it does not support "
                 'lifespan. Mangum(app, lifespan="off") does not start it.',
                 type(error).__name__,
-                error,
+                text_of(error),
             )
         else:
             logger.error("Exception in 'lifespan' protocol.", exc_info=error)
             if self._mode == "on" and self._stage is _Stage.STARTUP:
-                self._failure = LifespanFailure(f"Lifespan startup failure. {type(error).__name__}: {error}")
+                self._failure = LifespanFailure(f"Lifespan startup failure. {type(error).__name__}: {text_of(error)}")
                 self._failure.__cause__ = error
 
     async def _receive(self) -> Message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from mangum.core.error_text import text_of
 from mangum.core.http import HTTPExchange
 from mangum.exceptions import ResponseError
 from mangum.types import ASGI, Headers, LambdaHandler, Message, Response, Scope
@@ -65,7 +66,7 @@ class StreamedExchange(HTTPExchange):
         if error is None:
             stream.fail("Runtime.IncompleteResponse", f"The response to {self.line} is not complete.")
         else:
-            stream.fail(type(error).__name__, str(error))
+            stream.fail(type(error).__name__, text_of(error))
 
     async def _respond(self, response: Response) -> None:
         if self._stream is None:

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from mangum.adapter import Mangum
+from mangum.core.error_text import text_of
 from mangum.core.hooks import with_installed
 from mangum.core.loop import leave_warm_loop, warm_loop
 from mangum.handlers.answer_size import ESCAPES_BEYOND_ASCII
@@ -36,7 +37,6 @@ from mangum.local.function import (
 from mangum.local.invocations import Invocation
 from mangum.local.loading import load_function
 from mangum.local.own_code import fresh_imports, is_own_code
-from mangum.runtime.errors import text_of
 from mangum.runtime.loading import adapter_of
 from mangum.types import Observation
 
@@ -100,8 +100,8 @@ class InProcess(Function):
         try:
             sandbox = self._sandbox = self._sandbox or await self._make()
         except Exception as error:
-            logger.error("The function cannot be loaded: %s", error)
-            raise FunctionFailed("Runtime.ImportModuleError", str(error)) from error
+            logger.error("The function cannot be loaded: %s", text_of(error))
+            raise FunctionFailed("Runtime.ImportModuleError", text_of(error)) from error
         if invocation.is_cold:
             invocation.init_ms = sandbox.init_ms
         begin = time.perf_counter()
@@ -132,7 +132,7 @@ class InProcess(Function):
             try:
                 self._sandbox = await self._make()
             except Exception as error:
-                logger.error("The function cannot be loaded, until its code changes: %s", error)
+                logger.error("The function cannot be loaded, until its code changes: %s", text_of(error))
 
     async def _make(self) -> _FunctionThread:
         if self._is_stale:
@@ -183,7 +183,7 @@ class _FunctionThread:
             try:
                 outcome.set_result(function())
             except (SystemExit, KeyboardInterrupt) as error:
-                outcome.set_exception(_Exited(repr(error)))
+                outcome.set_exception(_Exited(f"{type(error).__name__}({text_of(error)})"))
             except BaseException as error:
                 outcome.set_exception(error)
 
@@ -236,7 +236,7 @@ class _FunctionThread:
             return json.dumps(answer, ensure_ascii=ESCAPES_BEYOND_ASCII), self._parts_ms
         except (TypeError, ValueError) as error:
             raise FunctionFailed(
-                "Runtime.MarshalError", f"JSON cannot say what the function answered: {error}"
+                "Runtime.MarshalError", f"JSON cannot say what the function answered: {text_of(error)}"
             ) from None
 
     def interrupt(self) -> None:

@@ -8,7 +8,9 @@ import re
 import traceback
 from typing import Any
 
-__all__ = ["ContainerBroken", "Fault", "RuntimeAPIUnreachable", "describe", "field_value", "text_of", "type_of"]
+from mangum.core.error_text import text_of
+
+__all__ = ["ContainerBroken", "Fault", "RuntimeAPIUnreachable", "describe", "field_value", "type_of"]
 
 _OWN_CODE = os.path.dirname(__file__)
 # Which handlers are called through, in a thread.
@@ -39,14 +41,6 @@ def _is_own(path: str) -> bool:
 def type_of(error: BaseException) -> str:
     """Lambda's name for an error, or else its class."""
     return error.error_type if isinstance(error, Fault) else type(error).__name__
-
-
-def text_of(error: BaseException) -> str:
-    """What an error says."""
-    try:
-        return str(error)
-    except Exception:  # an error whose `__str__` fails, which must not hide it
-        return "<its text cannot be told>"
 
 
 def field_value(text: str) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeGuard
 
 from mangum.adapter import Mangum
+from mangum.core.error_text import text_of
 from mangum.runtime.errors import Fault
 
 __all__ = [
@@ -104,7 +105,9 @@ def _import(name: str) -> Any:
     try:
         return importlib.import_module(name.replace("/", "."))
     except ImportError as error:
-        raise Fault("Runtime.ImportModuleError", f"Unable to import module '{name}': {error}") from error
+        raise Fault("Runtime.ImportModuleError", f"Unable to import module '{name}': {text_of(error)}") from error
     except SyntaxError as error:
         place = [f'  File "{error.filename}" Line {error.lineno}\n    {error.text}']
-        raise Fault("Runtime.UserCodeSyntaxError", f"Syntax error in module '{name}': {error}", place) from error
+        raise Fault(
+            "Runtime.UserCodeSyntaxError", f"Syntax error in module '{name}': {text_of(error)}", place
+        ) from error

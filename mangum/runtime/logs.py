@@ -12,6 +12,7 @@ import traceback
 from contextvars import ContextVar
 from typing import Any
 
+from mangum.core.error_text import text_of
 from mangum.runtime.context import Context
 from mangum.runtime.settings import Settings
 
@@ -128,7 +129,7 @@ class _JSONFormatter(logging.Formatter):
             "logger": record.name,
             "stackTrace": traceback.format_tb(trace) if kind else None,
             "errorType": kind.__name__ if kind else None,
-            "errorMessage": str(error) if kind else None,
+            "errorMessage": text_of(error) if kind else None,
             "requestId": getattr(record, "aws_request_id", None) or None,
             "location": f"{record.pathname}:{record.funcName}:{record.lineno}" if kind else None,
             "tenantId": getattr(record, "tenant_id", None),
@@ -136,7 +137,7 @@ class _JSONFormatter(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in _RESERVED and name not in line}
         return (
             json.dumps(
-                {name: value for name, value in line.items() if value is not None}, ensure_ascii=False, default=str
+                {name: value for name, value in line.items() if value is not None}, ensure_ascii=False, default=text_of
             )
             + "\n"
         )

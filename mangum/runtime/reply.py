@@ -9,10 +9,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mangum.core.error_text import text_of
 from mangum.core.http1 import ConnectionLost, HTTPConnection, HTTPResponse, Outcome
 from mangum.runtime.api import RuntimeAPI, checked, said
 from mangum.runtime.documents import Documents
-from mangum.runtime.errors import Fault, field_value, text_of
+from mangum.runtime.errors import Fault, field_value
 
 __all__ = ["ResponseStream", "RuntimeReply", "chunk"]
 
