@@ -179,6 +179,15 @@ def test_a_path_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == ["GET '/x\\nGET /y' 200"]
 
 
+@pytest.mark.parametrize("method", ["G\r\nGET /Y", "G\ud800", "G\u2028"], ids=ascii)
+def test_a_method_cannot_forge_a_line(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    event = BY_NAME["function-url"].event(HTTPRequest(method="GET", path="/x"))
+    event["requestContext"]["http"]["method"] = method
+    with caplog.at_level(logging.INFO, "mangum"), Mangum(Sender(START, body()), lifespan="off") as handler:
+        handler(event, None)
+    assert caplog.messages == [f"{method!a} /x 200"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "has_group"),
     [({"lifespan": "off"}, False), ({"lifespan": "off", "dsn": "sqlite://:memory:"}, True), ({}, True)],

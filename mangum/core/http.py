@@ -38,9 +38,9 @@ def plain_response(status: int) -> Response:
 
 
 def request_line(scope: Scope) -> str:
-    """Method and path for a log, on one line: a decoded path may contain a line break, and then is quoted."""
-    path = scope["path"]
-    return f"{scope['method']} {path if path.isprintable() else ascii(path)}"
+    """Method and path for a log, on one line: what has a line break, as a decoded path may, is quoted."""
+    method, path = scope["method"], scope["path"]
+    return f"{method if method.isprintable() else ascii(method)} {path if path.isprintable() else ascii(path)}"
 
 
 class HTTPExchange:
