@@ -13,7 +13,7 @@ from mangum.cli.deployment.build import build, digest
 from mangum.cli.deployment.errors import CommandError
 from mangum.cli.deployment.import_check import runs_here
 from mangum.cli.deployment.platform import Platform
-from tests.projects import OWN, config, folder, names
+from tests.projects import HANDLER, OWN, config, folder, names, tree
 
 __all__ = ["folder"]  # a fixture
 
@@ -38,11 +38,20 @@ class TestLinks:
             ("shared/back", "../app", "a folder that contains the link"),
             ("app/gone", "missing", "The link app/gone leads to missing, which is not there"),
             ("app/loop", "loop", "The link app/loop leads to loop, which is not there"),
+            ("app/conf", "../.env", "The link app/conf leads to ../.env, and .env is left out of builds"),
+            ("app/awsd", "../other/.aws", "The link app/awsd leads to ../other/.aws, and .aws is left out of builds"),
+            ("app/key", "../other/.aws/credentials", "and .aws is left out of builds"),
+            ("app/by_way", "../way", "The link app/by_way leads to ../way, and .env is left out of builds"),
+            ("app/other", "../.netrc", "and .netrc is left out of builds"),
+            ("shared/conf", "../.env", "The link app/shared/conf leads to ../.env, and .env is left out of builds"),
         ],
     )
     def test_a_link_that_cannot_be_followed_is_named(self, folder: Path, link: str, target: str, message: str) -> None:
         (folder / "shared").mkdir()
         (folder / "app" / "shared").symlink_to("../shared")
+        tree(folder, {".env": "KEY=1", "other/.aws/credentials": "", "other/x": ""})
+        (folder / ".netrc").symlink_to("other/x")
+        (folder / "way").symlink_to(".env")
         (folder / link).symlink_to(target)
         with pytest.raises(CommandError) as caught:
             build(config(folder))
@@ -57,6 +66,35 @@ class TestLinks:
         (folder / "app").symlink_to(elsewhere)
         with pytest.raises(CommandError, match="The link app leads out of the project"):
             build(config(folder))
+
+    def test_a_project_below_a_folder_with_such_a_name(self, tmp_path: Path) -> None:
+        """Nor is a link to it an obstacle: only what lies in the project counts."""
+        project = tmp_path / ".aws-sam" / "project"
+        tree(project, {"app/asgi.py": HANDLER, "shared/x.py": ""})
+        (tmp_path / "link").symlink_to(project)
+        (project / "app" / "x.py").symlink_to(project / "shared" / "x.py")
+        for place in (project, tmp_path / "link"):
+            assert "x.py" in names(build(config(place)).folder)
+
+    @pytest.mark.parametrize("name", ["requirements.txt", "app/requirements.txt"])
+    @pytest.mark.parametrize("target", ["elsewhere", "missing"])
+    def test_requirements_are_no_link_to_elsewhere(
+        self, folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str, target: str
+    ) -> None:
+        elsewhere = tmp_path_factory.mktemp("other")
+        (elsewhere / "elsewhere").write_text("")
+        (folder / name).symlink_to(elsewhere / target)
+        with pytest.raises(CommandError, match=f"The link {name} leads "):
+            build(config(folder))
+
+    def test_a_folder_on_the_way_to_the_code_is_no_link_to_elsewhere(
+        self, folder: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        elsewhere = tmp_path_factory.mktemp("elsewhere")
+        (folder / "app").rename(elsewhere / "app")
+        (folder / "src").symlink_to(elsewhere)
+        with pytest.raises(CommandError, match="The link src leads out of the project"):
+            build(config(folder, code_dir="src/app"))
 
     def test_a_link_in_what_was_built(self, folder: Path) -> None:
         (build(config(folder)).folder / "passwd").symlink_to("/etc/passwd")

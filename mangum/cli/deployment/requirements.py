@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from mangum.cli.deployment.application_code import check_links
 from mangum.cli.deployment.config import ProjectConfig
 from mangum.cli.deployment.errors import CommandError
 from mangum.cli.deployment.platform import Platform
@@ -44,8 +45,10 @@ def check_requirements(config: ProjectConfig) -> bool:
     """Whether there is a requirements.txt.
 
     Raises:
-        CommandError: there is none, and the project has its requirements elsewhere.
+        CommandError: there is none, and the project has its requirements elsewhere; or it is a link that a build
+            cannot follow.
     """
+    check_links(config.requirements, config)
     if config.requirements.is_file():
         return True
     for folder in (config.code, config.folder):
