@@ -35,7 +35,9 @@ def config(folder: Path, **settings: Any) -> ProjectConfig:
 
 
 def names(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    """Of the files of the application or of a build, without the mark of that."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".mangum-build")
+    return {path.relative_to(folder).as_posix() for path in files}
 
 
 def tree(folder: Path, files: dict[str, str]) -> None:

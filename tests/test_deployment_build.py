@@ -42,7 +42,7 @@ class TestCode:
         assert names(built.folder) == {*copied, cached}
         assert built.left_out == [".env", ".git", "venv", "templates/.DS_Store"]
         assert (built.installer, built.is_compiled) == (None, True)
-        assert built.size == sum(path.stat().st_size for path in built.folder.rglob("*") if path.is_file())
+        assert built.size == sum((built.folder / name).stat().st_size for name in names(built.folder))
         assert list(folder.glob(".build*")) == []
 
     def test_bytecode_is_taken_without_a_look_at_the_source(self, folder: Path) -> None:
@@ -108,6 +108,31 @@ class TestCode:
             build(config(folder, **settings))
         assert message in str(caught.value)
         assert digest(folder / "build") == before  # what was there stays
+
+    @pytest.mark.parametrize("kind", ["folder", "file", "link"])
+    def test_what_another_has_made_is_not_replaced(self, folder: Path, kind: str) -> None:
+        """Nor is what an earlier version of mangum has made: that looks the same."""
+        own = folder / "build"
+        if kind == "folder":
+            tree(folder, {"build/asgi.py": HANDLER, "build/notes.txt": "of mine"})
+        elif kind == "file":
+            own.write_text("of mine")
+        else:
+            own.symlink_to("missing")
+        with pytest.raises(CommandError) as caught:
+            build(config(folder))
+        assert str(caught.value) == (
+            f"{own} is there, and `mangum build` would replace it, but did not make it: move it elsewhere. If an "
+            "earlier version of mangum made it, delete it."
+        )
+        assert os.path.lexists(own)
+        assert kind != "folder" or names(own) == {"asgi.py", "notes.txt"}
+
+    def test_what_a_build_has_made_and_an_empty_folder_are_replaced(self, folder: Path) -> None:
+        (folder / "build").mkdir()
+        first = build(config(folder))
+        assert build(config(folder)).digest == first.digest
+        assert ".mangum-build" not in first.sizes
 
     @pytest.mark.parametrize(
         "code", ["handler = 1", "class handler: ...", "from x import handler", "import x as handler", HANDLER]

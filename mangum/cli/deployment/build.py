@@ -26,6 +26,9 @@ __all__ = ["WRAPPER", "Build", "build", "digest", "files_of"]
 
 WRAPPER = "mangum/runtime/wrapper"  # for AWS_LAMBDA_EXEC_WRAPPER
 _COMPILE_S = 600.0
+# In the folder that a build makes, and only there: so a folder of somebody else's is not replaced.
+_MARKER = ".mangum-build"
+_MARKED = "`mangum build` has made this folder, and replaces it.\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +60,8 @@ def build(config: ProjectConfig, *, installs: bool = True, checks: bool = True) 
             Without requirements it is not.
 
     Raises:
-        CommandError: the handler is not there or cannot be imported, requirements cannot be installed, or a link leads
-            out of the project.
+        CommandError: the handler is not there or cannot be imported, requirements cannot be installed, a link leads out
+            of the project or to what is left out, or `build` is there and was not made by a build.
     """
     _check_handler(config)
     platform = Platform(config.runtime, config.architecture)
@@ -99,7 +102,7 @@ def digest(folder: Path) -> str:
 
 
 def files_of(folder: Path) -> list[tuple[Path, str]]:
-    """The files below a folder with their names in it, in the order of the names.
+    """The files below a folder that a build has made, with their names in it, in the order of the names.
 
     Raises:
         CommandError: there is a symbolic link, which no build makes.
@@ -108,7 +111,7 @@ def files_of(folder: Path) -> list[tuple[Path, str]]:
     for path in folder.rglob("*"):
         if path.is_symlink():
             raise CommandError(f"{folder.name}/{path.relative_to(folder)} is a link: run `mangum build` again.")
-        if path.is_file():
+        if path.is_file() and path != folder / _MARKER:
             found.append((path, path.relative_to(folder).as_posix()))
     return sorted(found, key=lambda item: item[1])
 
@@ -148,14 +151,28 @@ def _names_of(tree: ast.Module) -> set[str]:
 
 @contextmanager
 def _draft(folder: Path) -> Iterator[Path]:
-    """A folder that takes the place of another if nothing is raised, so that nothing is there by half."""
+    """A folder that takes the place of another if nothing is raised, so that nothing is there by half.
+
+    Raises:
+        CommandError: the other is no build.
+    """
+    if os.path.lexists(folder) and not _is_replaceable(folder):
+        raise CommandError(
+            f"{folder} is there, and `mangum build` would replace it, but did not make it: move it elsewhere. If an "
+            "earlier version of mangum made it, delete it."
+        )
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as parent:
         draft = Path(parent) / "new"
         draft.mkdir()
         yield draft
+        (draft / _MARKER).write_text(_MARKED)
         if folder.exists():
             folder.rename(Path(parent) / "old")
         draft.rename(folder)
+
+
+def _is_replaceable(folder: Path) -> bool:
+    return (folder / _MARKER).is_file() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def _check_runtime(folder: Path) -> None:
