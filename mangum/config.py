@@ -13,7 +13,7 @@ from mangum.exceptions import ConfigurationError
 from mangum.media_types import TextTypes, is_media_range
 from mangum.types import ASGI, Hook, LambdaHandler, LifespanMode, LifespanScope, LogLevel
 
-__all__ = ["AUTO", "DEFAULT_TEXT_MIME_TYPES", "AppAndOptions", "Check", "Config", "Options", "takes"]
+__all__ = ["AUTO", "DEFAULT_TEXT_MIME_TYPES", "AppAndOptions", "Check", "Config", "Options", "shown_url", "takes"]
 
 DEFAULT_TEXT_MIME_TYPES: list[str] = [
     "text/",
@@ -90,10 +90,28 @@ def _url(name: str, value: object) -> str:
     scheme, _, rest = value.partition("://") if isinstance(value, str) else ("", "", "")
     scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
     if scheme not in ("http", "https") or not rest.strip("/"):
+        shown = repr(shown_url(value)) if isinstance(value, str) else f"a {type(value).__name__}"
         raise ConfigurationError(
-            f'`{name}` must be a URL like "https://abc123.execute-api.eu-west-1.amazonaws.com/prod", not {value!r}.'
+            f'`{name}` must be a URL like "https://abc123.execute-api.eu-west-1.amazonaws.com/prod", not {shown}.'
         )
     return f"{scheme}://{rest.rstrip('/')}"
+
+
+def shown_url(url: str) -> str:
+    """What an error may show of a URL, valid or not: no userinfo, query or fragment, and no port that is not a number
+    (`https://user:password` lacks its @)."""
+    scheme, separator, rest = url.partition("://")
+    if not scheme.isalnum():
+        scheme, separator, rest = "", "", url
+    rest = f"***@{rest.rpartition('@')[2]}" if "@" in rest else rest
+    for mark in "?#":
+        before, found, _ = rest.partition(mark)
+        rest = f"{before}{mark}***" if found else rest
+    authority, slash, path = rest.partition("/")
+    address, bracket, host = authority.rpartition("]") if "[" in authority else ("", "", authority)
+    host, colon, port = host.partition(":")
+    port = port if port.isdecimal() else "***"
+    return f"{scheme}{separator}{address}{bracket}{host}{colon}{port if colon else ''}{slash}{path}"
 
 
 def _dsn(name: str, value: object) -> object:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any, assert_type
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import mangum
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
-from mangum.config import Config, Options
+from mangum.config import Config, Options, shown_url
 from mangum.exceptions import ConfigurationError, MangumError
 from mangum.handlers import ALB, APIGateway, HTTPGateway, LambdaAtEdge
 from mangum.local.events.requests import HTTPRequest
@@ -78,6 +81,41 @@ def test_a_wrong_argument_says_what_is_allowed(arguments: dict[str, Any], messag
         Mangum(hello, **arguments)
     assert str(caught.value) == message
     assert isinstance(caught.value, MangumError)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("ftp://u:p4ss@h/x", "'ftp://***@h/x'"),
+        ("https://u:p4ss@h:8443/x", "'https://***@h:8443/x'"),
+        ("https://p4ss@[::1]:8443/x", "'https://***@[::1]:8443/x'"),
+        ("https://h/x?y=p4ss", "'https://h/x?***'"),
+        ("https://h/x?y=p4@ss", "'https://***@ss'"),
+        ("https://h/x#p4ss", "'https://h/x#***'"),
+        ("https://h?p4ss", "'https://h?***'"),
+        ("https://u:p4ss", "'https://u:***'"),
+        ("https://u:p4?ss@h", "'https://***@h'"),
+        ("https://u:p4/ss@h", "'https://***@h'"),
+        ("https://u:p4ss@", "'https://***@'"),
+        ("https:/u:p4ss@h/x", "'***@h/x'"),
+        ("u:p4ss@h://x", "'***@h:***//x'"),
+        ("u:p4ss", "'u:***'"),
+        ("", "''"),
+        (b"https://u:p4ss@h", "a bytes"),
+    ],
+)
+def test_an_error_about_a_url_shows_no_secret(url: Any, shown: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Mangum(hello, dsn="sqlite://:memory:", api_gateway_endpoint_url=url)
+    assert f"{shown}" in str(caught.value)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "p4ss" not in told
+
+
+@given(st.text(), st.text(st.characters(categories=["L", "N"]), min_size=1))
+def test_no_form_of_a_url_shows_userinfo_or_query(text: str, scheme: str) -> None:
+    for url in (f"{text}s3cr3t@h", f"{scheme}://{text}:s3cr3t@h/{text}", f"{text}?s3cr3t", f"{scheme}://h/#s3cr3t"):
+        assert "s3cr3t" not in shown_url(url)
 
 
 def test_a_wrong_choice_is_noted() -> None:

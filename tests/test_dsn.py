@@ -54,6 +54,7 @@ def test_a_dsn_is_taken_apart(text: str, expected: tuple[Any, ...]) -> None:
         ("/tmp/secret", "has no scheme"),
         ("://secret", "has no scheme"),
         ("redis:secret", "has no scheme"),
+        ("redis:secret@host://", "has no scheme"),
         ("redis://ann:sec/secret@host", "has an @ behind a / or .* written %40, %2F and %3F"),
         ("redis://ann:sec?secret@host", "has an @ behind a / or ?"),
         ("redis://:secret/x@host/0", "has an @ behind a / or ?"),
@@ -73,10 +74,10 @@ def test_what_is_no_dsn_is_not_repeated(text: Any, problem: str) -> None:
     ("text", "shown"),
     [
         ("sqlite:///tmp/a.db", "sqlite:///tmp/a.db"),
-        ("postgresql://ann@host/db", "postgresql://ann@host/db"),
-        ("postgresql://ann:secret@Host:1/db?password=secret&b=2", "postgresql://ann:***@Host:1/db?password=***&b=***"),
-        ("redis://:secret@host", "redis://:***@host"),
-        ("redis://ann:@host", "redis://ann:***@host"),
+        ("postgresql://ann@host/db", "postgresql://***@host/db"),
+        ("postgresql://ann:secret@Host:1/db?password=secret&b=2", "postgresql://***@Host:1/db?password=***&b=***"),
+        ("redis://:secret@host", "redis://***@host"),
+        ("redis://ann:@host", "redis://***@host"),
     ],
 )
 def test_it_is_shown_without_its_secrets(text: str, shown: str) -> None:

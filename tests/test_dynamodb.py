@@ -80,6 +80,10 @@ class TestDSN:
             ),
             ("dynamodb://AKIA:secret@table?region=eu-central-1", "has credentials"),
             ("dynamodb://table?region=eu-central-1&endpoint_url=localhost:8000", "must begin with http:// or https://"),
+            (
+                "dynamodb://table?region=eu-central-1&endpoint_url=http://ann:secret@host",
+                r"The `endpoint_url` of the DSN dynamodb://table?region=***&endpoint_url=*** has a user, a query or",
+            ),
             ("dynamodb://table?region=not%20one", "has no region that could be used"),
             ("dynamodb://table", "has no region: add ?region="),
             ("dynamodb://table?region=", "has no region: add ?region="),

@@ -92,6 +92,11 @@ class AWSClient:
                 f"Invalid port in the `endpoint_url` of the DSN {dsn}: a port is a number from 1 to 65535, and an IPv6 "
                 "address is written in brackets."
             )
+        if not {"@", "?", "#"}.isdisjoint(self._endpoint_url or ""):  # errors of botocore would show it
+            raise ConfigurationError(
+                f"The `endpoint_url` of the DSN {dsn} has a user, a query or a fragment, which requests to AWS have no "
+                "use for: remove it."
+            )
         self._config = AioConfig(
             connect_timeout=_TIMEOUT_S,
             read_timeout=_TIMEOUT_S,

@@ -11,6 +11,7 @@ from mangum.exceptions import ConfigurationError
 __all__ = ["DSN"]
 
 _EXAMPLES = "sqlite:///path/to.db, postgresql://user@host/db, redis://host, dynamodb://table or s3://bucket"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*")
 _ADDRESS = re.compile(r"(\[[^][]*\]|[^][:]*)(?::(.*))?", re.DOTALL)
 
 
@@ -37,7 +38,7 @@ class DSN:
         if not isinstance(text, str):
             raise ConfigurationError(f"`dsn` must be a string like {_EXAMPLES}, not a {type(text).__name__}.")
         scheme, separator, rest = text.partition("://")
-        if not separator or not scheme:
+        if not separator or not _SCHEME.fullmatch(scheme):
             raise ConfigurationError(f"`dsn` has no scheme: it must look like {_EXAMPLES}.")
         rest, _, query = rest.partition("?")
         authority, _, path = rest.partition("/")
@@ -62,8 +63,8 @@ class DSN:
         )
 
     def __str__(self) -> str:
-        """The DSN without its secrets: the password and the values of the query are left out."""
-        userinfo = "" if self.user is None else f"{self.user}:***@" if self.password is not None else f"{self.user}@"
+        """The DSN without its secrets: the userinfo and the values of the query are left out."""
+        userinfo = "" if self.user is None else "***@"
         path = f"/{self.path}" if self.path else ""
         query = f"?{'&'.join(f'{name}=***' for name in self.query)}" if self.query else ""
         return f"{self.scheme}://{userinfo}{self._shown_location}{path}{query}"
