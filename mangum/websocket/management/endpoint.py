@@ -6,19 +6,22 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+from mangum.config import shown_url
 from mangum.exceptions import ConfigurationError, ConnectionsError
 
-__all__ = ["MOST_BYTES", "AWSHost", "Endpoint", "aws_host", "environment_region"]
+__all__ = ["MOST_BYTES", "AWSHost", "Endpoint", "Server", "aws_host", "environment_region"]
 
 # Of a message.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 MOST_BYTES = 128 * 1024
 
+Server: TypeAlias = tuple[str, str, int]  # scheme, host and port
+
 _PORTS = {"http": 80, "https": 443}
-_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-f:.]*")  # a name or IPv4, or IPv6
 # abc123.execute-api.eu-west-1.amazonaws.com; through a VPC endpoint abc123-vpce-0123.execute-api... or
 # vpce-0123.execute-api.eu-west-1.vpce.amazonaws.com. China has ends of its own, and dual-stack has another:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-private-api-test-invoke-url.html
@@ -73,7 +76,8 @@ class Endpoint:
         try:
             parts = urlsplit(text)
             port = parts.port
-        except ValueError:
+            text.encode()
+        except ValueError:  # also of a lone surrogate, which no URL can have
             raise _misfit(text) from None
         host = parts.hostname or ""
         segments = [segment for segment in parts.path.split("/") if segment]
@@ -91,6 +95,11 @@ class Endpoint:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}{self.path}"
+
+    @property
+    def server(self) -> Server:
+        """What connections go to."""
+        return self.scheme, self.host, self.port
 
     @property
     def authority(self) -> str:
@@ -141,8 +150,7 @@ class Endpoint:
 
 
 def _misfit(text: str) -> ConfigurationError:
-    shown = re.sub(r"//.*@", "//***@", text)
     return ConfigurationError(
-        f"{shown!r} is no endpoint of a WebSocket API: `api_gateway_endpoint_url` must look like "
+        f"{shown_url(text)!r} is no endpoint of a WebSocket API: `api_gateway_endpoint_url` must look like "
         "https://abc.execute-api.eu-west-1.amazonaws.com/stage, or https://domain/mapping-key for a custom domain."
     )
