@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import ssl
 import time
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from mangum.exceptions import ConnectionsError
 from mangum.websocket.management.credentials import CredentialsSource
 from mangum.websocket.management.endpoint import Endpoint, environment_region
+from mangum.websocket.management.masking import repeats
 from mangum.websocket.management.pool import Pool, Unreached
 from mangum.websocket.management.sigv4 import Credentials, Signer
 
@@ -23,7 +23,6 @@ _BAD_REQUEST = 400
 _WRONG_ENDPOINT = (403, 404)
 _PASSING = (408, 429)  # and all from 500 on
 _SHOWN = 300
-_SIGNATURE = re.compile(r"\b(Credential|Signature)=[^\s,&]*")
 
 
 class Attempt(NamedTuple):
@@ -73,6 +72,7 @@ class EndpointClient:
                 f"The region of {endpoint} is not known: set `api_gateway_region_name` or the variable AWS_REGION."
             )
         self.endpoint = endpoint
+        self.calls = 0  # under way
         self._is_local = endpoint.is_local
         self._region = region or _LOCAL_REGION
         self._pool = pool
@@ -104,7 +104,10 @@ class EndpointClient:
         except OSError as error:
             self._insist_on_trust(error)
             return Attempt(0, str(error) or "it did not answer", error)
-        return Attempt(response.status, _message(response.body, credentials) if response.status >= 300 else "")
+        if response.status < 300:
+            return Attempt(response.status, "")
+        secrets = [] if credentials is None else [*credentials.secrets, signature.rstrip().rpartition("=")[2]]
+        return Attempt(response.status, _message(response.body, secrets))
 
     def _insist_on_trust(self, error: OSError) -> None:
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -127,17 +130,17 @@ class EndpointClient:
         )
 
 
-def _message(body: bytes, credentials: Credentials | None) -> str:
-    """The first line of what API Gateway says. To a wrong signature it repeats what it should have signed, session
-    token and all."""
+def _message(body: bytes, secrets: list[str]) -> str:
+    """The first line of what the server says to a request that was sent with `secrets`. If there are any, only the
+    `message` of API Gateway's JSON is shown, and not if it repeats a part of one: API Gateway answers a wrong signature
+    with all that it should have signed, session token included."""
     text = body.decode(errors="replace")
     try:
         said = json.loads(text)
         text = str(said.get("message") or said.get("Message") or "")
     except (ValueError, AttributeError, RecursionError):  # no JSON, or no object: something between says it
-        pass
-    for secret in credentials.secrets if credentials is not None else ():
-        text = text.replace(secret, "***")
-    text = _SIGNATURE.sub(r"\1=***", text)
-    line = next(iter(text.splitlines()), "")
+        text = "" if secrets else text
+    line = "".join(filter(str.isprintable, next(iter(text.splitlines()), "")))
+    if repeats(line[: 2 * _SHOWN], secrets):  # more than is shown, so that the cut hides none
+        return "its message is not shown, because it repeats a part of the credentials"
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
