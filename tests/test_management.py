@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import anyio
@@ -392,7 +392,16 @@ async def test_an_answer_to_half_a_request_does_not_harm_the_next() -> None:
     assert [head[:4] for head in heads] == [b"POST", b"POST"]
 
 
-@pytest.mark.parametrize("url", ["wss://abc.execute-api.eu-west-1.amazonaws.com/prod", "localhost:3001"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "wss://abc.execute-api.eu-west-1.amazonaws.com/prod",
+        "localhost:3001",
+        "https://a..b/prod",
+        f"https://{'x' * 64}.example.com/prod",
+        "https://host/\ud800",
+    ],
+)
 async def test_what_is_no_endpoint_is_refused(api: ManagementAPI, url: str) -> None:
     """In a configuration when the adapter is built; in a record when something is posted there."""
     with pytest.raises(ConfigurationError, match="`api_gateway_endpoint_url` must look like"):
@@ -663,3 +672,41 @@ async def test_a_connection_that_opens_too_late_is_closed(endpoint: ConnectionsE
         await call
     await endpoint.reached(lambda endpoint: (endpoint.accepted, endpoint.open_connections) == (1, 0))
     assert endpoint.count == 0
+
+
+async def test_few_endpoints_are_kept_open(
+    api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients choose the names where a domain has a wildcard."""
+    monkeypatch.setattr("mangum.websocket.management.api._MOST_ENDPOINTS", 3)
+    stages = [endpoint.url, *(f"{endpoint.url.removesuffix('/test')}/test/{number}" for number in range(9))]
+    with ConnectionsEndpoint() as other:
+        await post(api, other)
+        for url in stages:
+            with suppress(ConnectionsError):  # this stage is not there
+                await api.post(url, ID, b"hello", opened_at=LONG_AGO, due=None)
+        assert api._session is not None
+        assert list(api._session._targets) == stages[-3:]
+        assert len(api._session._pools) == 1  # all stages share its connections
+        await other.reached(lambda other: not other.open_connections)
+        await post(api, other)
+        assert other.accepted == 2
+        assert endpoint.accepted == 1
+
+
+async def test_an_endpoint_with_calls_under_way_stays_open(
+    api: ManagementAPI, endpoint: ConnectionsEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mangum.websocket.management.api._MOST_ENDPOINTS", 1)
+    endpoint.script(SILENCE, to="slow")
+    async with asyncio.TaskGroup() as tasks:
+        slow = tasks.create_task(post(api, endpoint, to="slow"))
+        await endpoint.reached(lambda endpoint: endpoint.count == 1)
+        with ConnectionsEndpoint() as first, ConnectionsEndpoint() as second:
+            await post(api, first)
+            await post(api, second)
+            assert api._session is not None
+            assert list(api._session._targets) == [endpoint.url, second.url]
+            endpoint.cut()
+        await slow
+    assert endpoint.posts == {"slow": [b"hello"]}

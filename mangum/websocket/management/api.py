@@ -11,12 +11,13 @@ import os
 import random
 import ssl
 import time
+from collections import OrderedDict
 from functools import cached_property
 
 from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
 from mangum.websocket.management.client import EndpointClient
 from mangum.websocket.management.credentials import CredentialsSource
-from mangum.websocket.management.endpoint import MOST_BYTES, Endpoint
+from mangum.websocket.management.endpoint import MOST_BYTES, Endpoint, Server
 from mangum.websocket.management.pool import Pool
 
 __all__ = ["ManagementAPI"]
@@ -24,6 +25,8 @@ __all__ = ["ManagementAPI"]
 logger: logging.Logger = logging.getLogger("mangum.websocket.connections")
 
 _MOST_CONNECTIONS = 64  # HTTP connections to one server
+# Endpoints that are kept open. Clients can choose among many names of one API, such as a wildcard domain's.
+_MOST_ENDPOINTS = 16
 _LONGEST_S = 10.0  # of a call without a deadline
 # A gateway may take a message and fail before it says so. Each further attempt may deliver it again, so there are few.
 _MOST_UNCERTAIN = 4
@@ -51,6 +54,7 @@ class ManagementAPI:
             ConfigurationError: `endpoint_url` is no URL of a management API, or plain HTTP to another machine.
         """
         self._region_name = region_name
+        self._configured_url = endpoint_url
         self._configured = None if endpoint_url is None else Endpoint.parse(endpoint_url)
         if self._configured is not None and self._configured.scheme == "http" and not self._configured.is_local:
             raise ConfigurationError(
@@ -60,16 +64,20 @@ class ManagementAPI:
         self._session: _Session | None = None
 
     async def post(
-        self, endpoint: str, connection_id: str, data: bytes, *, opened_at: float, due: float | None
+        self, endpoint: str | None, connection_id: str, data: bytes, *, opened_at: float, due: float | None
     ) -> None:
-        """Send a message to a connection that was opened at `opened_at`, in Unix seconds. By `due`, in the loop's time,
-        it is taken or this fails; without one in 10 s. If the gateway gets the message and then fails or falls silent,
-        there are 4 attempts at the most, each of which may have delivered it. A cancelled call may have had its effect.
+        """Send a message to a connection that was opened at `opened_at`, in Unix seconds. `None` for the endpoint means
+        the configured one.
+
+        By `due`, in the loop's time, it is taken or this fails; without one in 10 s. If the gateway gets the message
+        and then fails or falls silent, there are 4 attempts at the most, each of which may have delivered it. A
+        cancelled call may have had its effect.
 
         Raises:
             ConnectionGone: the connection is closed.
             MessageTooLarge: the message has more than 128 KB.
-            ConnectionsError: API Gateway refused it, or did not take it in time, or `endpoint` is not API Gateway.
+            ConnectionsError: API Gateway refused it, or did not take it in time, or `endpoint` is not API Gateway, or
+                no endpoint is known.
         """
         if len(data) > MOST_BYTES:
             raise _too_large(data)
@@ -80,11 +88,12 @@ class ManagementAPI:
         if status == _TOO_LARGE:
             raise _too_large(data)
 
-    async def delete(self, endpoint: str, connection_id: str, *, due: float | None) -> None:
-        """Close a connection. One that is not there is no error.
+    async def delete(self, endpoint: str | None, connection_id: str, *, due: float | None) -> None:
+        """Close a connection. One that is not there is no error. `None` for the endpoint means the configured one.
 
         Raises:
-            ConnectionsError: API Gateway refused, or did not answer in time, or `endpoint` is not API Gateway.
+            ConnectionsError: API Gateway refused, or did not answer in time, or `endpoint` is not API Gateway, or no
+                endpoint is known.
         """
         await self._call("DELETE", endpoint, connection_id, b"", due, (*_SUCCESS, _GONE, _NOT_FOUND), gone_from=0)
 
@@ -97,7 +106,7 @@ class ManagementAPI:
     async def _call(
         self,
         method: str,
-        endpoint: str,
+        endpoint: str | None,
         connection_id: str,
         data: bytes,
         due: float | None,
@@ -105,8 +114,31 @@ class ManagementAPI:
         gone_from: float,
     ) -> int:
         """The status that API Gateway settles on: one of `settled`, and 410 not before `gone_from`, in Unix seconds."""
+        url = endpoint or self._configured_url
+        if url is None:
+            raise ConnectionsError(
+                f"The CONNECT event of the connection {connection_id!r} did not tell where messages to it are posted: "
+                'set it with Mangum(app, api_gateway_endpoint_url="https://...").'
+            )
         session = self._open()
-        target = session.targets.get(endpoint) or session.add_target(endpoint, self._region_name, self._configured)
+        target = session.target(url, self._region_name, self._configured)
+        target.calls += 1
+        try:
+            return await self._settle(session, target, method, connection_id, data, due, settled, gone_from)
+        finally:
+            target.calls -= 1
+
+    async def _settle(
+        self,
+        session: _Session,
+        target: EndpointClient,
+        method: str,
+        connection_id: str,
+        data: bytes,
+        due: float | None,
+        settled: tuple[int, ...],
+        gone_from: float,
+    ) -> int:
         path = target.endpoint.target(connection_id)
         now = session.loop.time
         if due is None:
@@ -153,14 +185,28 @@ class _Session:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.targets: dict[str, EndpointClient] = {}
         self.is_closed = False
-        self._pools: dict[tuple[str, str, int], Pool] = {}
+        self._targets: OrderedDict[str, EndpointClient] = OrderedDict()  # the last one used comes last
+        self._pools: dict[Server, Pool] = {}  # of the targets' servers
         self._credentials = CredentialsSource()
 
-    def add_target(self, text: str, region_name: str | None, configured: Endpoint | None) -> EndpointClient:
+    def target(self, url: str, region_name: str | None, configured: Endpoint | None) -> EndpointClient:
+        """The client of an endpoint.
+
+        Raises:
+            ConnectionsError: the endpoint is not API Gateway, or its region is not known.
+        """
+        target = self._targets.get(url)
+        if target is not None:
+            self._targets.move_to_end(url)
+            return target
+        target = self._targets[url] = self._connected(url, region_name, configured)
+        self._drop_unused()
+        return target
+
+    def _connected(self, url: str, region_name: str | None, configured: Endpoint | None) -> EndpointClient:
         try:
-            endpoint = Endpoint.parse(text)
+            endpoint = Endpoint.parse(url)
         except ConfigurationError as error:
             raise ConnectionsError(str(error)) from None
         is_trusted = endpoint == configured or endpoint.is_aws
@@ -169,15 +215,23 @@ class _Session:
                 f"{endpoint} is neither a host of API Gateway nor the `api_gateway_endpoint_url` of this adapter, so "
                 "it does not get the credentials. If it is a custom domain, set `api_gateway_endpoint_url`."
             )
-        server = (endpoint.scheme, endpoint.host, endpoint.port)
-        pool = self._pools.get(server)
+        pool = self._pools.get(endpoint.server)
         if pool is None:
             tls = self._tls if endpoint.scheme == "https" else None
-            pool = self._pools[server] = Pool(endpoint.host, endpoint.port, tls, most=_MOST_CONNECTIONS)
-        target = self.targets[text] = EndpointClient(
-            endpoint, pool, self._credentials if is_trusted else None, region_name
-        )
+            pool = Pool(endpoint.host, endpoint.port, tls, most=_MOST_CONNECTIONS)
+        target = EndpointClient(endpoint, pool, self._credentials if is_trusted else None, region_name)
+        self._pools[endpoint.server] = pool
         return target
+
+    def _drop_unused(self) -> None:
+        """Drop the endpoints that were used longest ago, and close what only they need. One with calls under way stays,
+        so that no call fails."""
+        *others, _newest = self._targets.items()
+        unused = [url for url, target in others if not target.calls]
+        for url in unused[: max(len(self._targets) - _MOST_ENDPOINTS, 0)]:
+            dropped = self._targets.pop(url).endpoint.server
+            if all(target.endpoint.server != dropped for target in self._targets.values()):
+                self._pools.pop(dropped).abort()
 
     async def close(self) -> None:
         self.is_closed = True

@@ -72,12 +72,17 @@ class Pool:
 
     async def close(self) -> None:
         """Close all connections. Requests under way fail."""
+        closed = self.abort()
+        if closed:
+            await asyncio.wait(closed, timeout=_CLOSE_S)
+
+    def abort(self) -> list[asyncio.Future[None]]:
+        """The same without waiting. Returns what is done when the connections are closed."""
         self._is_closed = True
         closed = [connection.closed for connection in self._connections]
         for connection in self._connections:
             connection.abort()
-        if closed:
-            await asyncio.wait(closed, timeout=_CLOSE_S)
+        return closed
 
     async def _exchange(self, request: bytes, due: float, on_new: bool) -> HTTPResponse:
         kept = self._take_idle()
