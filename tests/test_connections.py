@@ -6,19 +6,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mangum import Mangum
-from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
+from mangum.exceptions import ConnectionGone, ConnectionsError, MessageTooLarge
 from mangum.local.events.requests import HTTPRequest
 from mangum.types import Receive, Scope, Send
 from mangum.websocket.connections import BroadcastResult, Connections
 from tests.apps import Context, respond
 from tests.servers.connections import ConnectionsEndpoint
 from tests.sources import BY_NAME
-from tests.websocket_client import Client, connect_event
+from tests.websocket_client import Client, connect_event, message_event
 
 HTTP_EVENT = BY_NAME["http-api-2.0"].event(HTTPRequest(method="GET", path="/"))
 Act = Callable[[Connections, Scope], Any]
@@ -403,10 +404,40 @@ def test_an_endpoint_that_the_event_does_not_tell(app: Room, caplog: pytest.LogC
     event["requestContext"] |= {"domainName": "localhost", "stage": "local"}
     with Mangum(app, lifespan="off", dsn="sqlite://:memory:") as handler:
         assert handler(event, Context()) == {"statusCode": 200}
-        with pytest.raises(ConfigurationError, match="api_gateway_endpoint_url="):
+        with pytest.raises(ConnectionsError, match="api_gateway_endpoint_url="):
             handler.run(handler.connections.send, "ann", "x")
-        with pytest.raises(ConfigurationError, match="api_gateway_endpoint_url="):
-            handler.run(handler.connections.broadcast, "room", "x")
+        with pytest.raises(ConnectionsError, match="api_gateway_endpoint_url="):
+            handler.run(handler.connections.close, "ann")
+        assert handler.run(handler.connections.broadcast, "room", "x") == BroadcastResult(failed=1)
+        assert handler(message_event("ann", "x"), Context()) == {"statusCode": 200}
+    assert (
+        "A member of a group did not get a broadcast: The CONNECT event of the connection 'ann' did not" in caplog.text
+    )
+
+
+@pytest.mark.usefixtures("no_aws")
+@pytest.mark.parametrize("domain", ["weird", "ws.example.com", ""])
+def test_a_broadcast_goes_on_behind_a_member_without_an_endpoint(
+    domain: str, app: Room, endpoint: ConnectionsEndpoint, tmp_path: Path
+) -> None:
+    dsn = f"sqlite://{tmp_path}/connections.db"
+    address, _, stage = endpoint.url.removeprefix("http://").partition("/")
+    with Mangum(app, lifespan="off", dsn=dsn) as handler:
+        for name, context in (
+            ("ann", {"domainName": domain}),
+            ("bob", {"domainName": address, "stage": stage}),
+        ):
+            event = connect_event(name)
+            event["requestContext"] |= context
+            assert handler(event, Context()) == {"statusCode": 200}
+        assert handler.run(handler.connections.broadcast, "room", "x") == BroadcastResult(sent=1, failed=1)
+    assert endpoint.posts == {"bob": [b"x"]}
+    with Mangum(app, lifespan="off", dsn=dsn, api_gateway_endpoint_url=endpoint.url) as healed:
+        assert healed.run(healed.connections.broadcast, "room", "y") == BroadcastResult(sent=2)
+        healed.run(healed.connections.send, "ann", "z")
+        healed.run(healed.connections.close, "ann")
+    assert endpoint.posts == {"ann": [b"y", b"z"], "bob": [b"x", b"y"]}
+    assert endpoint.deleted == ["ann"]
 
 
 def test_ids_and_names_that_no_store_keeps(handler: Mangum) -> None:

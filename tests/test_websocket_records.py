@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -161,16 +162,19 @@ def test_what_is_no_member_is_a_value_error(value: bytes) -> None:
 
 
 class Room:
-    """Joins a room, and says what its query string is."""
+    """Joins a room of its own, and says what its query string is. Greets if there is one."""
 
     def __init__(self) -> None:
+        self.name = f"room {uuid4().hex}"
         self.runs: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.runs.append(scope["aws.event"]["requestContext"]["eventType"])
         await receive()
         await send({"type": "websocket.accept"})
-        await scope["aws.connections"].join("room")
+        await scope["aws.connections"].join(self.name)
+        if scope["query_string"]:
+            await send({"type": "websocket.send", "text": "welcome"})
         while (await receive())["type"] == "websocket.receive":
             await send({"type": "websocket.send", "bytes": scope["query_string"]})
 
@@ -181,9 +185,11 @@ def endpoint() -> Iterator[ConnectionsEndpoint]:
         yield running
 
 
-@pytest.fixture
-def handler(endpoint: ConnectionsEndpoint) -> Iterator[Mangum]:
-    with serving(Room(), endpoint, "sqlite://:memory:", lifespan="off") as handler:
+@pytest.fixture(params=["sqlite", "postgresql", "redis", "redis-cluster", "dynamodb", "s3"])
+def handler(request: pytest.FixtureRequest, endpoint: ConnectionsEndpoint) -> Iterator[Mangum]:
+    """With each built-in store."""
+    dsn = request.getfixturevalue(f"{request.param.replace('-', '_')}_dsn")
+    with serving(Room(), endpoint, dsn, lifespan="off") as handler:
         yield handler
 
 
@@ -209,7 +215,7 @@ def test_a_connection_outlives_a_deployment(handler: Mangum, endpoint: Connectio
     assert client.send("x") == 200
     rewrite(client, lambda value: {name: value[name] for name in ("target", "handshake")})
     assert client.send("x") == 200
-    assert client.received == ["a=b", "a=b"]
+    assert client.received == ["welcome", "a=b", "a=b"]
     assert client.disconnect() == 200
     assert client.send("x") == 410
 
@@ -230,17 +236,41 @@ def test_a_record_that_cannot_be_read_counts_as_not_there(
     assert handler.app.runs == ["CONNECT"]  # type: ignore[attr-defined]
 
 
-def test_a_broadcast_goes_on_behind_a_member_that_cannot_be_read(
+def test_a_greeting_that_is_too_large_for_api_gateway_is_dropped(
     handler: Mangum, endpoint: ConnectionsEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
+    client = Client(handler, endpoint)
+    endpoint.script(413, to=client.id)
+    client.connect(query={"a": ["b"]})
+    assert client.send("x") == 200
+    assert client.received == ["a=b"]
+    assert "A message of CONNECT is dropped: The message has 7 bytes" in caplog.text
+
+
+def test_a_broadcast_goes_on_behind_a_member_that_cannot_be_read(
+    handler: Mangum,
+    endpoint: ConnectionsEndpoint,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     clients = [Client(handler, endpoint, name) for name in ("ann", "bob", "eve")]
     for client in clients:
         client.connect()
+    rewrite(clients[2], lambda _: b"not JSON")  # a broadcast needs the membership alone
+    room = handler.app.name  # type: ignore[attr-defined]
     hub = handler._hub
     assert hub is not None
-    for name, value in (("bob", b"{}"), ("cleo", b"1783000000 https://somebody.example.com/else")):
-        handler.run(hub.store.join, "room", Entry(name, value, int(NOW) + 600))
-    assert handler.run(handler.connections.broadcast, "room", "x") == BroadcastResult(sent=2, failed=2)
+    odd_members = {
+        "bob": b"{}",
+        "cleo": b"1783000000 https://somebody.example.com/else",
+        "dan": b"1783000000 https://" + b"x" * 64 + b".execute-api.eu-west-1.amazonaws.com/no-label-is-so-long",
+        "dora": b"1783000000 http://localhost:99999/",
+    }
+    for name, value in odd_members.items():
+        handler.run(hub.store.join, room, Entry(name, value, int(NOW) + 600))
+    assert handler.run(handler.connections.broadcast, room, "x") == BroadcastResult(sent=2, failed=4)
     assert [client.received for client in clients] == [["x"], [], ["x"]]
     assert "The membership of the connection 'bob' cannot be read (" in caplog.text
     assert "https://somebody.example.com/else is neither a host of API Gateway" in caplog.text

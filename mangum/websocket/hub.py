@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mangum.backends.store import Store
-from mangum.exceptions import ConfigurationError, ConnectionGone
+from mangum.exceptions import ConnectionGone
 from mangum.websocket.management.api import ManagementAPI
 from mangum.websocket.pending import deliver_pending
 from mangum.websocket.records import Address, ConnectionRecord
@@ -61,7 +61,9 @@ class Hub:
         """Send a message. A connection that is gone loses its memberships; its record stays, because the application's
         clean-up at DISCONNECT needs it."""
         try:
-            await self._management.post(_endpoint(target), connection_id, data, opened_at=target.connected_at, due=due)
+            await self._management.post(
+                target.endpoint_url, connection_id, data, opened_at=target.connected_at, due=due
+            )
         except ConnectionGone:
             await self.store.leave_all(connection_id)
             raise
@@ -81,13 +83,4 @@ class Hub:
 
     async def close_connection(self, connection_id: str, target: Address, due: float | None) -> None:
         """Have API Gateway close a connection; one that is closed is no error."""
-        await self._management.delete(_endpoint(target), connection_id, due=due)
-
-
-def _endpoint(target: Address) -> str:
-    if target.endpoint_url is None:
-        raise ConfigurationError(
-            "The CONNECT event did not tell where messages to its connection are posted: "
-            'Mangum(app, api_gateway_endpoint_url="https://...") does.'
-        )
-    return target.endpoint_url
+        await self._management.delete(target.endpoint_url, connection_id, due=due)
