@@ -25,7 +25,9 @@ def dsn(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def stores(dsn: str) -> AsyncIterator[tuple[Store, Store]]:
+async def stores(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Store, Store]]:
+    monkeypatch.setattr("mangum.backends.store._FIRST_ATTEMPT_S", 60.0)  # simulated clouds on a busy machine are slow
+    monkeypatch.setattr("mangum.backends.store._CALL_S", 120.0)
     store, second = Store.of(dsn), Store.of(dsn)
     yield store, second
     await store.close()

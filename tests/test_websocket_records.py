@@ -269,7 +269,7 @@ def test_a_broadcast_goes_on_behind_a_member_that_cannot_be_read(
         "dora": b"1783000000 http://localhost:99999/",
     }
     for name, value in odd_members.items():
-        handler.run(hub.store.join, room, Entry(name, value, int(NOW) + 600))
+        handler.run(hub.store.join, room, Entry(name, value, int(time.time()) + 600))
     assert handler.run(handler.connections.broadcast, room, "x") == BroadcastResult(sent=2, failed=4)
     assert [client.received for client in clients] == [["x"], [], ["x"]]
     assert "The membership of the connection 'bob' cannot be read (" in caplog.text
