@@ -38,7 +38,7 @@ class OwnConnection:
     """The connection whose event is handled: what its application does to it."""
 
     def __init__(self, event: WebSocketEvent, record: ConnectionRecord, hub: Hub, due: float | None) -> None:
-        self.record = record
+        self.record: ConnectionRecord = record
         self.connection_id: str = record.connection_id
         self.effects: Effects = Effects(count=event.type is EventType.CONNECT)
         self.is_stored: bool = event.type is not EventType.CONNECT
