@@ -184,7 +184,7 @@ class TestQuestions:
         project(folder)
         for name in ("build", "create-bucket", "package"):
             assert (run(name) if name == "build" else aws(name)).exit_code == 0
-        assert "There is nobody to ask" in aws("deploy").stderr
+        assert "standard input is not a terminal" in aws("deploy").stderr
         monkeypatch.setattr("mangum.cli.deploy.asks_questions", lambda: True)
         refused = aws("deploy", stdin=b"n\n")
         assert (refused.exit_code, "mangum deploy: Nothing was changed." in refused.stderr) == (1, True)
@@ -196,7 +196,7 @@ class TestQuestions:
         assert json.loads(aws("describe", "--json").stdout)["status"] == "CREATE_COMPLETE"
 
     def test_whether_to_delete(self, deployed: Path, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert "There is nobody to ask" in aws("delete").stderr
+        assert "standard input is not a terminal" in aws("delete").stderr
         monkeypatch.setattr("mangum.cli.delete.asks_questions", lambda: True)
         assert "Nothing was deleted." in aws("delete", stdin=b"n\n").stderr
         assert aws("describe").exit_code == 0

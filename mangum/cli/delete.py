@@ -41,7 +41,9 @@ def delete(
         aws = aws_of(project, region, profile, endpoint_url)
         if not yes:
             if not asks_questions():
-                raise CommandError("There is nobody to ask: --yes deletes it.")
+                raise CommandError(
+                    "This needs a confirmation, and standard input is not a terminal. Pass --yes to delete it without asking."
+                )
             if not typer.confirm(f"Delete the stack {project.name} in {aws.region}?"):
                 raise CommandError("Nothing was deleted.")
         was_there = asyncio.run(_delete(aws, project.name))

@@ -40,7 +40,7 @@ def deploy(
     yes: Yes = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Show what would change, ask, make the changes, and show what comes of them."""
+    """Show what would change, ask, make the changes, and show the outputs of the stack."""
     with command("deploy"):
         project = project_of(config)
         outputs = run_deploy(project, aws_of(project, region, profile, endpoint_url), yes=yes)
@@ -58,7 +58,9 @@ def run_deploy(project: ProjectConfig, aws: AWS, *, yes: bool) -> dict[str, str]
     if not project.packaged_template.is_file():
         raise CommandError("There is no packaged.yml: `mangum package` writes it.")
     if not yes and not asks_questions():
-        raise CommandError("There is nobody to ask whether the changes are right: --yes makes them.")
+        raise CommandError(
+            "The changes need a confirmation, and standard input is not a terminal. Pass --yes to make them without asking."
+        )
     return asyncio.run(_deploy(project, aws, yes=yes))
 
 

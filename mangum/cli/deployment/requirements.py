@@ -138,7 +138,8 @@ def _explain(name: str, output: str, requirements: Path, platform: Platform) -> 
         if found is not None:
             return (
                 f"{found['name']} of {requirements.name} has no wheel for Lambda's platform ({where}). Ask for a "
-                "version that has one, or for another package; or build a wheel of it there, and name its file."
+                f"version that has one, or for another package. Or build its wheel on that platform, for example in a "
+                f"container, and name the wheel's file in {requirements.name}."
             )
     last = [line for line in output.splitlines() if line.strip()][-5:]
     return "\n  ".join([f"{name} could not install {requirements.name} for {where}:", *last])
