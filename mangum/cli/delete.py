@@ -42,7 +42,7 @@ def delete(
         if not yes:
             if not asks_questions():
                 raise CommandError(
-                    "This needs a confirmation, and standard input is not a terminal. Pass --yes to delete it without asking."
+                    "This needs a confirmation, and standard input is not a terminal. Pass --yes to skip it."
                 )
             if not typer.confirm(f"Delete the stack {project.name} in {aws.region}?"):
                 raise CommandError("Nothing was deleted.")

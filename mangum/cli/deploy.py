@@ -59,7 +59,7 @@ def run_deploy(project: ProjectConfig, aws: AWS, *, yes: bool) -> dict[str, str]
         raise CommandError("There is no packaged.yml: `mangum package` writes it.")
     if not yes and not asks_questions():
         raise CommandError(
-            "The changes need a confirmation, and standard input is not a terminal. Pass --yes to make them without asking."
+            "The changes need a confirmation, and standard input is not a terminal. Pass --yes to skip it."
         )
     return asyncio.run(_deploy(project, aws, yes=yes))
 
