@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from mangum import Mangum
-from mangum.exceptions import ConnectionGone, ConnectionsError, MessageTooLarge
+from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
 from mangum.local.events.requests import HTTPRequest
 from mangum.types import Receive, Scope, Send
 from mangum.websocket.connections import BroadcastResult, Connections
+from mangum.websocket.records import Address
 from tests.apps import Context, respond
 from tests.servers.connections import ConnectionsEndpoint
 from tests.sources import BY_NAME
@@ -413,6 +415,26 @@ def test_an_endpoint_that_the_event_does_not_tell(app: Room, caplog: pytest.LogC
     assert (
         "A member of a group did not get a broadcast: The CONNECT event of the connection 'ann' did not" in caplog.text
     )
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_what_no_post_can_do_without_ends_a_broadcast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is raised as it is, not in a group."""
+    (tmp_path / "ca.pem").write_text("no certificate")
+    for name, value in {
+        "AWS_CA_BUNDLE": str(tmp_path / "ca.pem"),
+        "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }.items():
+        monkeypatch.setenv(name, value)
+    url = "https://abc.execute-api.eu-west-1.amazonaws.com/prod"
+    with Mangum(Room(), lifespan="off", dsn="sqlite://:memory:", api_gateway_endpoint_url=url) as handler:
+        hub = handler._hub
+        assert hub is not None
+        for name in ("ann", "bob"):
+            handler.run(hub.store.join, "room", Address(url, time.time()).as_member(name))
+        with pytest.raises(ConfigurationError, match="holds no certificates"):
+            handler.run(handler.connections.broadcast, "room", "x")
 
 
 @pytest.mark.usefixtures("no_aws")

@@ -39,6 +39,14 @@ def test_a_response_without_json_is_null(caplog: pytest.LogCaptureFixture) -> No
     assert "The response to an SQS event is 'text/plain', not JSON: Lambda gets null." in caplog.messages
 
 
+@pytest.mark.parametrize("headers", [[[b"x"]], ["x"], [["a", "b"]], [[b"a\n", b"b"]]])
+@pytest.mark.parametrize("body", [b"", b"{}"])
+def test_headers_that_no_response_can_have_fail(headers: Any, body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(EventFailed, match="answered 500"):
+        post(200, headers, body)
+    assert "header" in caplog.text
+
+
 def test_json_that_cannot_be_read_fails() -> None:
     with pytest.raises(EventFailed, match="could not be read"):
         post(200, JSON, b"{")

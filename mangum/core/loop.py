@@ -38,7 +38,7 @@ _STILL_BUSY = (
     "thread, use `await handler.invoke(event, context)` on the event loop instead."
 )
 
-_LONGEST_WAIT_S = 900.0  # as long as Lambda lets a function run
+_LEAST_WAIT_S, _LONGEST_WAIT_S = 1.0, 900.0  # the latter is as long as Lambda lets a function run
 _EXECUTOR_PREFIX = "asyncio_"  # of the names of threads of an event loop's own executor
 _OWN_THREAD = (
     "The handler was called in a thread of its own invocation, which would wait for itself: "
@@ -65,7 +65,7 @@ def _patience_s(*contexts: Any) -> float:
     """How long a call waits for its turn: until shortly before the first timeout, while an invocation that waits for it
     can still answer."""
     remaining = min((s for s in map(remaining_s, contexts) if s is not None), default=_LONGEST_WAIT_S)
-    return max(0.0, min(remaining, _LONGEST_WAIT_S) - 2 * reserve_s(remaining))
+    return max(_LEAST_WAIT_S, min(remaining, _LONGEST_WAIT_S) - 2 * reserve_s(remaining))
 
 
 class WarmLoop:

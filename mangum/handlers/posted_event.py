@@ -9,6 +9,7 @@ from typing import Any
 
 from mangum.config import AUTO, Config
 from mangum.exceptions import EventFailed, InvalidEvent
+from mangum.handlers.headers import decode_headers
 from mangum.handlers.paths import place_under, quote_decoded_path
 from mangum.handlers.sources import source_of
 from mangum.media_types import media_type
@@ -71,6 +72,7 @@ class PostedEvent:
 
         Raises:
             EventFailed: the status is no success. A redirect is none either: nobody has taken the event.
+            InvalidResponse: the headers are no pairs of bytes.
         """
         status = response["status"]
         if not 200 <= status < 300:
@@ -79,15 +81,14 @@ class PostedEvent:
                 "the invocation fails, so that Lambda retries it.",
                 status,
             )
+        headers, _ = decode_headers(response["headers"])
         body = response["body"]
         if not body:
             return None
-        content_type = next((value for name, value in response["headers"] if name.lower() == b"content-type"), b"")
-        if not _is_json(content_type.decode("latin-1")):
+        content_type = headers.get("content-type", "")
+        if not _is_json(content_type):
             logger.warning(
-                "The response to %s is %r, not JSON: Lambda gets null.",
-                source_of(self.event).value,
-                content_type.decode("latin-1"),
+                "The response to %s is %r, not JSON: Lambda gets null.", source_of(self.event).value, content_type
             )
             return None
         try:
