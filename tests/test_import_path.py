@@ -18,13 +18,13 @@ from tests.projects import OWN
 
 PROJECT = Path(mangum.__file__).parent.parent
 HANDLER = """
-import queue, colorsys, own
+import queue, tabnanny, own
 
 def handler(event, context):
-    return {"statusCode": 200, "body": f"{hasattr(queue, 'SimpleQueue')} {hasattr(colorsys, 'rgb_to_hls')} {own.NAME}"}
+    return {"statusCode": 200, "body": f"{hasattr(queue, 'SimpleQueue')} {hasattr(tabnanny, 'NannyNag')} {own.NAME}"}
 """
-# `queue`, `json` and `socket` are imported at once, `colorsys` by nothing but the function, `plistlib` by pip.
-NAMES = ("queue", "json", "socket", "colorsys", "plistlib")
+# `queue`, `json` and `socket` are imported at once, `tabnanny` by nothing but the function, `plistlib` by pip.
+NAMES = ("queue", "json", "socket", "tabnanny", "plistlib")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_invoke(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert '"body": "True True own"' in done.stdout
     assert "of the folder runs" not in done.stderr
-    assert "colorsys.py has the name of a module of the standard library, which is imported in its place" in done.stderr
+    assert "tabnanny.py has the name of a module of the standard library, which is imported in its place" in done.stderr
 
 
 def test_build(folder: Path) -> None:
