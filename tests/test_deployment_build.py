@@ -213,6 +213,7 @@ class TestRequirements:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}" if has_uv else "/usr/bin:/bin"
         monkeypatch.setenv("PATH", path)
         monkeypatch.setenv("UV_CACHE_DIR", str(folder / "cache"))
+        monkeypatch.setenv("PYTHONWARNINGS", "error")  # which would fail the build tools of other projects
         monkeypatch.chdir(folder)
         (folder / "shared" / "shared").mkdir(parents=True)
         (folder / "shared" / "shared" / "__init__.py").write_text("")

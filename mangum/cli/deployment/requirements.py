@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -87,7 +88,7 @@ def install_requirements(requirements: Path, target: Path, platform: Platform) -
     name, command = ("pip", _pip(platform)) if uv is None else ("uv", _uv(uv, platform))
     command += ["--target", str(target), "--requirement", str(requirements)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_S)
+        done = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=_INSTALL_S)
     except subprocess.TimeoutExpired:
         raise CommandError(f"{name} had not ended after {_INSTALL_S / 60:.0f} minutes.") from None
     if done.returncode:
@@ -123,6 +124,11 @@ def _pip(platform: Platform) -> list[str]:
     for tag in platform.tags:
         command += ["--platform", tag]
     return command
+
+
+def _environment() -> dict[str, str]:
+    """Without what makes errors of the warnings of other projects' build tools."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONWARNINGS", "PYTHONDEVMODE")}
 
 
 def _uv(uv: str, platform: Platform) -> list[str]:
