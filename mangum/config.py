@@ -53,7 +53,7 @@ def _one_of(choices: Any) -> Check:
     return check
 
 
-def _path(example: str) -> Check:
+def _path(example: str) -> Callable[[str, object], str]:
     def check(name: str, value: object) -> str:
         if isinstance(value, str) and value.startswith("/"):
             return value
@@ -63,7 +63,7 @@ def _path(example: str) -> Check:
 
 
 def _event_path(name: str, value: object) -> str:
-    path = str(_path("/_aws/events")(name, value))
+    path = _path("/_aws/events")(name, value)
     if not path.strip("/"):
         raise ConfigurationError(
             f'`{name}` must be a path of its own like "/_aws/events": "/" is a route of most applications.'

@@ -21,6 +21,17 @@ __all__ = ["AWS", "OWN", "PROJECT", "RuntimeProcess", "connect_event", "event_of
 PROJECT = Path(mangum.__file__).parent.parent
 OWN = (sys.executable, "-m", "mangum.runtime")
 AWS = (sys.executable, "-m", "awslambdaric", "function.handler")
+# A function that runs the event as code, and returns what the code calls `answer`.
+EXECUTES = """
+import logging, os
+
+logger = logging.getLogger("app")
+
+def handler(event, context):
+    names = {**globals(), "event": event, "context": context}
+    exec(event, names)
+    return names.get("answer")
+"""
 WAIT_S = 20
 _VARIABLES = {
     "_HANDLER": "function.handler",

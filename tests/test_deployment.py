@@ -33,12 +33,11 @@ from mangum.cli.deployment.errors import CommandError
 from mangum.cli.output import progress
 from tests.command_line import run
 from tests.dev_server import serving
+from tests.projects import HANDLER, OWN
 from tests.servers.cloud import Cloud
 from tests.servers.proxy import proxy_to
 
-OWN = f"python{sys.version_info.major}.{sys.version_info.minor}"
 REGION = "eu-west-1"
-HANDLER = "def handler(event, context):\n    return {'statusCode': 200, 'body': 'fine'}\n"
 
 Aws = Callable[..., Result]
 

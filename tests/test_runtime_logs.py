@@ -11,20 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.lambda_runtime import AWS, OWN, running
+from tests.lambda_runtime import AWS, EXECUTES, OWN, running
 
 pytestmark = pytest.mark.anyio
 
-HANDLER = """
-import logging
-
-logger = logging.getLogger("app")
-
-def handler(event, context):
-    names = {**globals(), "event": event, "context": context}
-    exec(event, names)
-    return names.get("answer")
-"""
 JSON = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
 
 
@@ -38,7 +28,7 @@ async def logged(
     folder: Path, command: Sequence[str], code: str, environment: dict[str, str] | None = None, **headers: str
 ) -> tuple[str, str]:
     """What is printed for an event, and its request id."""
-    async with running(folder, HANDLER, command, environment=environment) as runtime:
+    async with running(folder, EXECUTES, command, environment=environment) as runtime:
         delivered = runtime.server.put(code, {name.replace("_", "-"): value for name, value in headers.items()})
         await delivered.settled()
         await runtime.server.ready()
@@ -53,7 +43,7 @@ async def test_text(tmp_path: Path, command: Sequence[str]) -> None:
 
 
 async def test_lines_outside_of_invocations(tmp_path: Path) -> None:
-    async with running(tmp_path, f"{HANDLER}\nlogger.warning('init')") as runtime:
+    async with running(tmp_path, f"{EXECUTES}\nlogger.warning('init')") as runtime:
         await runtime.server.ready()
     assert runtime.lines[0].endswith("Z\t\tinit")
 
@@ -152,7 +142,7 @@ async def test_frames(tmp_path: Path, command: Sequence[str], environment: dict[
         "_LAMBDA_TELEMETRY_LOG_FD": str(write),
         "AWS_LAMBDA_LOG_LEVEL": "WARN" if command is OWN else "WARNING",
     }
-    async with running(tmp_path, HANDLER, command, environment=own, pass_fds=[write]) as runtime:
+    async with running(tmp_path, EXECUTES, command, environment=own, pass_fds=[write]) as runtime:
         os.close(write)
         assert await runtime.server.put(code).answer() is None
         await runtime.server.put("raise ValueError('no')").failure()

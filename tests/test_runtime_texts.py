@@ -14,20 +14,10 @@ from hypothesis import strategies as st
 from mangum.runtime import tracing
 from mangum.runtime.api import _category
 from mangum.runtime.errors import describe, field_value
-from tests.lambda_runtime import function_url, running
+from tests.lambda_runtime import EXECUTES, function_url, running
 
 pytestmark = pytest.mark.anyio
 
-HANDLER = """
-import logging, os
-
-logger = logging.getLogger("app")
-
-def handler(event, context):
-    names = {**globals(), "event": event, "context": context}
-    exec(event, names)
-    return names.get("answer")
-"""
 ODD = "\ud800 \r\n \x1b é"
 RAISES = {
     "message": "raise ValueError(odd)",
@@ -43,7 +33,7 @@ RAISES = {
 @pytest.mark.parametrize("log", ["text", "JSON"])
 async def test_errors_and_log_lines(tmp_path: Path, log: str) -> None:
     """After each of them, the same process answers the next event."""
-    async with running(tmp_path, HANDLER, environment={"AWS_LAMBDA_LOG_FORMAT": log}) as runtime:
+    async with running(tmp_path, EXECUTES, environment={"AWS_LAMBDA_LOG_FORMAT": log}) as runtime:
         for name, code in RAISES.items():
             failed = runtime.server.put(f"odd = {ODD!a}\n{code}")
             failure = await failed.failure()
@@ -69,7 +59,7 @@ async def test_errors_and_log_lines(tmp_path: Path, log: str) -> None:
 async def test_errors_of_frames(tmp_path: Path) -> None:
     read, write = os.pipe()
     environment = {"_LAMBDA_TELEMETRY_LOG_FD": str(write)}
-    async with running(tmp_path, HANDLER, environment=environment, pass_fds=[write]) as runtime:
+    async with running(tmp_path, EXECUTES, environment=environment, pass_fds=[write]) as runtime:
         os.close(write)
         await runtime.server.put(f"raise ValueError({ODD!a})").failure()
     with open(read, "rb") as file:
@@ -98,7 +88,7 @@ async def test_the_headers_of_an_event(tmp_path: Path) -> None:
     """Whatever bytes come as trace id."""
     code = "import subprocess; subprocess.run(['true'], env=os.environ, check=True)\n"
     code += "answer = [ascii(os.environ['_X_AMZN_TRACE_ID']), len(dict(os.environ)) == len(os.environ)]"
-    async with running(tmp_path, HANDLER) as runtime:
+    async with running(tmp_path, EXECUTES) as runtime:
         for text, seen in {"Root=\udcff": "'Root=\\udcff'", "Root=é": "'Root=\\xe9'"}.items():
             delivered = runtime.server.put(
                 code, {"Lambda-Runtime-Trace-Id": text, "Lambda-Runtime-Aws-Tenant-Id": text}

@@ -112,17 +112,23 @@ def test_a_scheme_that_nobody_knows() -> None:
     )
 
 
-def test_a_package_adds_a_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "their_store-1.0.dist-info"
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, body: str) -> None:
+    """A package with a store for a scheme: a class of this body."""
+    info = folder / f"{scheme}_store-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-store\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mangum.backends]\ntheirs = their_store:Theirs\n")
-    (tmp_path / "their_store.py").write_text(
-        "from tests.memory_backend import Memory\n\nclass Theirs(Memory):\n    pass\n"
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {scheme}-store\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[mangum.backends]\n{scheme} = {scheme}_store:Own\n")
+    (folder / f"{scheme}_store.py").write_text(
+        "from mangum.backends.base import Backend\nfrom tests.memory_backend import Memory\n\n"
+        f"class Own(Memory):\n{body}"
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "their_store", raising=False)
-    assert type(backend_of(DSN.parse("theirs://name"))).__name__ == "Theirs"
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, f"{scheme}_store", raising=False)
+
+
+def test_a_package_adds_a_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, "theirs", "    pass\n")
+    assert type(backend_of(DSN.parse("theirs://name"))).__name__ == "Own"
     with pytest.raises(ConfigurationError, match=r"sqlite, theirs, valkey"):
         Store.of("others://name")
     with pytest.raises(ConfigurationError, match="names no store"):
@@ -130,21 +136,15 @@ def test_a_package_adds_a_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_package_whose_store_is_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "old_store-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: old-store\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mangum.backends]\nold = old_store:Old\n")
-    (tmp_path / "old_store.py").write_text(
-        "from mangum.backends.base import Backend\nfrom tests.memory_backend import Memory\n\n"
-        "class Old(Memory):\n    claim, release, update = Backend.claim, Backend.release, Backend.update\n"
+    body = (
+        "    claim, release, update = Backend.claim, Backend.release, Backend.update\n"
         "    async def take(self, connection_id):\n        return []\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "old_store", raising=False)
+    install(tmp_path, monkeypatch, "old", body)
     with pytest.raises(ConfigurationError) as caught:
         Store.of("old://ann:secret@name")
     assert str(caught.value) == (
-        "The store for old:// (old_store:Old) lacks claim, release, update, which every mangum.backends.base.Backend "
+        "The store for old:// (old_store:Own) lacks claim, release, update, which every mangum.backends.base.Backend "
         "has: it was made for another version of mangum. Upgrade its package; if it is your own, docs/websockets.md "
         'says under "Your own" what changed.'
     )

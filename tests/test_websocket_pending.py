@@ -147,9 +147,9 @@ async def test_nothing_overtakes_what_another_event_delivers(
     ) as handler:
         await handler.invoke(connect_event("a"), Context())
         endpoint.script(SILENCE, to="a")
-        first = asyncio.create_task(handler.invoke(message_event("a", "x"), Context()))
+        first = asyncio.create_task(handler.invoke(message_event("a", "x"), Context(300_000)))
         await endpoint.reached(lambda endpoint: endpoint.count == 1)
-        second = asyncio.create_task(handler.invoke(message_event("a", "y"), Context()))
+        second = asyncio.create_task(handler.invoke(message_event("a", "y"), Context(300_000)))
         await second_waits.wait()
         assert endpoint.count == 1
         endpoint.cut()

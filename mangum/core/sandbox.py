@@ -167,11 +167,11 @@ class Sandbox:
         return True
 
     def _signal_after_answer(self, again: Callable[[], None]) -> None:
-        def signal() -> None:
+        def signal_again() -> None:
             self._waits_for_answer = False
             again()
 
-        timer = threading.Timer(_ANSWER_S, signal)
+        timer = threading.Timer(_ANSWER_S, signal_again)
         timer.daemon = True
         timer.start()
 

@@ -26,7 +26,6 @@ _DELIMITER = bytes(8)  # between the prelude of a stream and its body
 _SURELY_SMALL = 512  # bytes of a body that every source carries
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _LOCAL_PREFIXES = (*(f"{host}:" for host in _LOCAL_HOSTS), "offlineContext_")
-_LOCAL = (*_LOCAL_HOSTS, "offlineContext_")  # what hardly any other name begins with
 
 _UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
@@ -192,4 +191,4 @@ class HTTPHandler(ABC):
     def _comes_from_emulator(self, host: str | None) -> bool:
         """Whether a tool on somebody's machine made this event: its domain, or its host if it has none, is local."""
         name = self._domain_name() or host or ""
-        return name.startswith(_LOCAL) and (name in _LOCAL_HOSTS or name.startswith(_LOCAL_PREFIXES))
+        return name in _LOCAL_HOSTS or name.startswith(_LOCAL_PREFIXES)

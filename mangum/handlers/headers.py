@@ -89,23 +89,15 @@ def encode_headers(headers: Mapping[str, Any] | None) -> Headers:
 def encode_multi_value_headers(headers: Mapping[str, Any] | None, multi: Mapping[str, Any] | None) -> Headers:
     """ASGI's headers from a map of name to list, and from the entries that only the single-value map has.
 
-    Where each header comes once, as in most requests, the maps say the same. Where they do not, because somebody has
-    changed one of them, the lists count, as in mangum 0.22.
+    Where the two say something else, because somebody has changed one of them, the lists count, as in mangum 0.22.
     """
     if not multi:
         return encode_headers(headers)
     try:
-        if not _has_distinct_names(multi):
-            raise ValueError
-        if headers and len(headers) == len(multi):
-            pairs = [
-                [_encoded_names[name], value.encode()] for name, (value,) in multi.items() if value == headers[name]
-            ]
-            if len(pairs) == len(multi):
-                return pairs
-        if not {list}.issuperset(map(type, multi.values())):  # an object or a string would fall apart
-            raise TypeError
-        pairs = [[_encoded_names[name], value.encode()] for name, (value,) in multi.items()]
+        if _has_distinct_names(multi) and {list}.issuperset(map(type, multi.values())):  # a string would fall apart
+            pairs = [[_encoded_names[name], value.encode()] for name, (value,) in multi.items()]
+        else:
+            pairs = _encode_mixed(multi)
     except (AttributeError, KeyError, TypeError, ValueError):  # a header that is repeated or null, or a new name
         pairs = _encode_mixed(multi)
     if headers and not headers.keys() <= multi.keys():

@@ -12,6 +12,8 @@ import random
 import ssl
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
 from mangum.exceptions import ConfigurationError, ConnectionGone, ConnectionsError, MessageTooLarge
@@ -121,57 +123,40 @@ class ManagementAPI:
                 'set it with Mangum(app, api_gateway_endpoint_url="https://...").'
             )
         session = self._open()
-        target = session.target(url, self._region_name, self._configured)
-        target.calls += 1
-        try:
-            return await self._settle(session, target, method, connection_id, data, due, settled, gone_from)
-        finally:
-            target.calls -= 1
-
-    async def _settle(
-        self,
-        session: _Session,
-        target: EndpointClient,
-        method: str,
-        connection_id: str,
-        data: bytes,
-        due: float | None,
-        settled: tuple[int, ...],
-        gone_from: float,
-    ) -> int:
-        path = target.endpoint.target(connection_id)
-        now = session.loop.time
-        if due is None:
-            due = now() + _LONGEST_S
-        longest_pause = _FIRST_PAUSE_S
-        reason = None
-        is_uncertain = False
-        uncertain = 0
-        while True:
-            answer = await target.attempt(method, path, data, due, on_new=is_uncertain)
-            if answer.status in settled and (answer.status != _GONE or time.time() >= gone_from):
-                return answer.status
-            if answer.status != _GONE and not answer.may_pass:
-                raise target.refusal(method, answer)
-            is_uncertain = answer.may_have_worked
-            uncertain += is_uncertain
-            if uncertain == _MOST_UNCERTAIN:
-                raise ConnectionsError(
-                    f"API Gateway did not take a {method} for the connection {connection_id!r} in {uncertain} "
-                    f"attempts, though it may have: {answer}."
-                ) from answer.cause
-            pause = random.uniform(longest_pause / 2, longest_pause)
-            if answer.status == _GONE:
-                pause = min(pause, max(gone_from - time.time(), 0))
-            # The last attempt may have had next to no time: that it came to nothing is not why the call failed.
-            reason = reason if reason is not None and answer.is_timeout else answer
-            if session.is_closed or now() + pause >= due:
-                raise ConnectionsError(
-                    f"API Gateway did not take a {method} for the connection {connection_id!r} in time: {reason}."
-                ) from reason.cause
-            logger.debug("%s %r: %s, again in %.2f s.", method, connection_id, answer, pause)
-            await asyncio.sleep(pause)
-            longest_pause = min(longest_pause * 2, _LONGEST_PAUSE_S)
+        with session.use(url, self._region_name, self._configured) as target:
+            path = target.endpoint.target(connection_id)
+            now = session.loop.time
+            if due is None:
+                due = now() + _LONGEST_S
+            longest_pause = _FIRST_PAUSE_S
+            reason = None
+            is_uncertain = False
+            uncertain = 0
+            while True:
+                answer = await target.attempt(method, path, data, due, on_new=is_uncertain)
+                if answer.status in settled and (answer.status != _GONE or time.time() >= gone_from):
+                    return answer.status
+                if answer.status != _GONE and not answer.may_pass:
+                    raise target.refusal(method, answer)
+                is_uncertain = answer.may_have_worked
+                uncertain += is_uncertain
+                if uncertain == _MOST_UNCERTAIN:
+                    raise ConnectionsError(
+                        f"API Gateway did not take a {method} for the connection {connection_id!r} in {uncertain} "
+                        f"attempts, though it may have: {answer}."
+                    ) from answer.cause
+                pause = random.uniform(longest_pause / 2, longest_pause)
+                if answer.status == _GONE:
+                    pause = min(pause, max(gone_from - time.time(), 0))
+                # The last attempt may have had next to no time: that it came to nothing is not why the call failed.
+                reason = reason if reason is not None and answer.is_timeout else answer
+                if session.is_closed or now() + pause >= due:
+                    raise ConnectionsError(
+                        f"API Gateway did not take a {method} for the connection {connection_id!r} in time: {reason}."
+                    ) from reason.cause
+                logger.debug("%s %r: %s, again in %.2f s.", method, connection_id, answer, pause)
+                await asyncio.sleep(pause)
+                longest_pause = min(longest_pause * 2, _LONGEST_PAUSE_S)
 
     def _open(self) -> _Session:
         session = self._session
@@ -190,19 +175,24 @@ class _Session:
         self._pools: dict[Server, Pool] = {}  # of the targets' servers
         self._credentials = CredentialsSource()
 
-    def target(self, url: str, region_name: str | None, configured: Endpoint | None) -> EndpointClient:
-        """The client of an endpoint.
+    @contextmanager
+    def use(self, url: str, region_name: str | None, configured: Endpoint | None) -> Iterator[EndpointClient]:
+        """The client of an endpoint, which is not dropped meanwhile.
 
         Raises:
             ConnectionsError: the endpoint is not API Gateway, or its region is not known.
         """
         target = self._targets.get(url)
-        if target is not None:
+        if target is None:
+            target = self._targets[url] = self._connected(url, region_name, configured)
+            self._drop_unused()
+        else:
             self._targets.move_to_end(url)
-            return target
-        target = self._targets[url] = self._connected(url, region_name, configured)
-        self._drop_unused()
-        return target
+        target.calls += 1
+        try:
+            yield target
+        finally:
+            target.calls -= 1
 
     def _connected(self, url: str, region_name: str | None, configured: Endpoint | None) -> EndpointClient:
         try:
